@@ -1,0 +1,147 @@
+"""Forget: from a model, a data folder and a method to a finished run folder.
+
+The run is made in a folder beside `out` and renamed at the end, so `out` holds a whole run or
+nothing. An interrupted run goes on with the same call; a finished one with the same plan is loaded
+and not made again. run.json holds settings, hashes and figures, and no question, answer or name.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from excise.methods.material import hold_out, retained, to_forget
+from excise.methods.method import Material, Method, Progress
+from excise.records.data import Data, require_forgettable
+from excise.records.errors import InputError
+from excise.records.writing import write_json
+from excise.vlm.load import VLM
+from excise.weights.json_file import read_object
+from excise.weights.run import SCHEMA, Run
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Report to nobody."""
+
+
+def forget(
+    vlm: VLM,
+    data: Data,
+    *,
+    method: Method,
+    out: str | Path,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Run:
+    """Make a run in `out` that takes the forget set off `vlm`; the model stays as it is.
+
+    Args:
+        progress: is told `(stage, done, total)` as the work goes on.
+
+    Raises:
+        InputError: nothing to forget, a record that does not fit the model, a run applied to the
+            model already, or `out` holds something else or cannot be written.
+    """
+    out = Path(out)
+    if vlm.applied is not None:
+        raise InputError(f"run {vlm.applied} is applied to the model; remove it before forgetting")
+    require_forgettable(data)
+    plan = {
+        "schema": SCHEMA,
+        "method": method.name,
+        "settings": method.model_dump(mode="json"),
+        "base": {"id": vlm.name, "weights_hash": vlm.weights_hash},
+        "data": {"fingerprint": data.fingerprint()},
+        "seed": seed,
+    }
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        return _finished(out, plan)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    _begin(unfinished, plan)
+
+    forgotten, few = to_forget(data), retained(data) if "few" in method.needs else []
+    held: list[Any] = []
+    if method.holds_out:
+        forgotten, held_forget = hold_out(forgotten, seed)
+        few, held_few = hold_out(few, seed)
+        held = [*held_forget, *held_few]
+    material = Material(vlm, data, forgotten, few, held, unfinished, seed, progress or _silent)
+    started = time.monotonic()
+    edit = method.run(material)
+    edit.write(unfinished / "edit.json")
+    write_json(
+        unfinished / "run.json",
+        {
+            **plan,
+            "records": {"forget": len(forgotten), "few": len(few), "held_out": len(held)},
+            "targets": next(iter(material.fits.values())).targets if material.fits else [],
+            "losses": {name: [round(x, 5) for x in f.losses] for name, f in material.fits.items()},
+            "times": {
+                **{name: round(fitted.seconds, 2) for name, fitted in material.fits.items()},
+                "total": round(time.monotonic() - started, 2),
+            },
+            "peak_memory_mib": peak_memory_mib(),
+            "notes": material.notes,
+            "versions": versions(),
+            "machine": machine(vlm),
+        },
+    )
+    (unfinished / "plan.json").unlink()
+    if out.is_dir():
+        out.rmdir()
+    os.replace(unfinished, out)
+    return Run.load(out)
+
+
+def _finished(out: Path, plan: dict[str, Any]) -> Run:
+    """The run in `out` if it is the one asked for."""
+    if not (out / "run.json").is_file():
+        raise InputError(f"{out}: not empty and not a run, expected a new folder")
+    run = Run.load(out)
+    for key, wanted in plan.items():
+        if run.info.get(key) != wanted:
+            raise InputError(f"{out}: holds a run with another {key}, expected a new folder")
+    return run
+
+
+def _begin(folder: Path, plan: dict[str, Any]) -> None:
+    """Make the working folder, or take up the one that an interrupted run with this plan left."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "plan.json").is_file() and read_object(folder / "plan.json") != plan:
+            shutil.rmtree(folder)  # another plan's remains: nothing of it can be used
+            folder.mkdir()
+    except OSError as error:
+        raise InputError(f"{folder.parent}: cannot be written to ({error.strerror})") from None
+    write_json(folder / "plan.json", plan)
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that the figures depend on."""
+    packages = ("excise", "torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def machine(vlm: VLM) -> dict[str, Any]:
+    """What it ran on, without names."""
+    import torch
+
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if vlm.device.type == "cuda" else vlm.device.type,
+    }
+
+
+def peak_memory_mib() -> int:
+    """The process's largest resident size so far, in MiB (macOS counts in bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -1,0 +1,57 @@
+"""Which records a method may learn from, and which of them are held out for choosing a dial.
+
+A method sees `forget` and `few`; `retain` and `unseen` are for scoring. To be forgotten are private
+records (image and text memory); what anyone can see on the same pictures is not. A record is held
+out only if another one with the same subject, kind and answer stays, so no fact goes unlearnt.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from excise.records.data import Data
+from excise.records.errors import InputError
+from excise.records.record import Kind, Record
+
+PRIVATE: tuple[Kind, ...] = ("image_memory", "text_memory")
+SHARE = 0.2
+
+
+def to_forget(data: Data) -> list[Record]:
+    """The private records of the forget set that a method may learn from."""
+    found = data.select(splits=["forget"], kinds=PRIVATE, use="fit")
+    if not found:
+        raise InputError(
+            f"{data.folder}: no image_memory or text_memory records of split forget to learn from"
+        )
+    return found
+
+
+def retained(data: Data) -> list[Record]:
+    """The few retained records, of every kind."""
+    found = data.select(splits=["few"], use="fit")
+    if not found:
+        raise InputError(f"{data.folder}: no records of split few, which the method needs")
+    return found
+
+
+def hold_out(
+    records: Sequence[Record], seed: int, share: float = SHARE
+) -> tuple[list[Record], list[Record]]:
+    """Split into what is learnt from and what is held out, at most `share` of the records."""
+
+    def fact(record: Record) -> tuple[object, ...]:
+        return record.split, record.subject, record.kind, record.answer.casefold()
+
+    left = Counter(fact(record) for record in records)
+    held: set[str] = set()
+    order = random.Random(f"held-out-{seed}").sample(records, len(records))
+    for record in order:
+        if len(held) >= share * len(records):
+            break
+        if left[fact(record)] > 1:
+            left[fact(record)] -= 1
+            held.add(record.id)
+    return [r for r in records if r.id not in held], [r for r in records if r.id in held]

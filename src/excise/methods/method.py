@@ -1,0 +1,73 @@
+"""What a method is: typed settings, what it trains, and the edit that it leaves.
+
+A method sees only the records that it may learn from (`Material`), trains adapters through the one
+trainer, and returns an `EditSpec`: which adapters go onto the weights and how. Everything else of a
+run (checks, the folder, resuming, run.json) is the same for all methods and lives in `forget.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from excise.records.data import Data
+from excise.records.record import Record
+from excise.training.fit import FitResult, FitSettings, fit
+from excise.vlm.load import VLM
+from excise.vlm.rows import Row
+from excise.weights.edit import EditSpec
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Material:
+    """One act of forgetting in the making: the model, what may be learnt from, and where to write.
+
+    `forget` holds the private records to forget, `few` every retained record that a method may see;
+    `held_out` are records of both that no fit of this run learns from, kept for choosing a dial.
+    """
+
+    vlm: VLM
+    data: Data
+    forget: Sequence[Record]
+    few: Sequence[Record]
+    held_out: Sequence[Record]
+    folder: Path
+    seed: int
+    progress: Progress
+    fits: dict[str, FitResult] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def fit(self, adapter: str, rows: Sequence[Row], settings: FitSettings) -> None:
+        """Train one adapter into the run's folder; one that is there already is kept."""
+        self.fits[adapter] = fit(
+            self.vlm, rows, settings=settings, out=self.folder / adapter, seed=self.seed,
+            progress=lambda done, total: self.progress(f"training {adapter}", done, total),
+        )  # fmt: skip
+
+
+class Method(BaseModel, ABC):
+    """A way of forgetting. A subclass adds its settings as fields, with published defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+    leaves: ClassVar[tuple[str, ...]]
+    reference: ClassVar[str]
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether a part of the records is to be held out for choosing a dial."""
+        return False
+
+    @abstractmethod
+    def run(self, material: Material) -> EditSpec:
+        """Train what is to be trained and say what is applied."""

@@ -1,0 +1,150 @@
+"""Fit a LoRA adapter to rows: the one way in which anything here is trained.
+
+The base model is frozen and comes out bit for bit as it went in. The order of rows, LoRA's start
+and dropout follow from the seed, so the same fit gives the same bytes on the same machine, also
+when it was interrupted and resumed. Memory: the model, its activations for one batch, and for each
+adapted matrix of (out, in) 4 bytes x 4 x rank x (out + in): weights, gradient and Adam's moments,
+in float32.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from safetensors import SafetensorError
+from torch import bfloat16
+
+from excise.records.errors import InputError
+from excise.training import checkpoints
+from excise.training.adapter import attached, save_adapter
+from excise.training.checkpoints import clear_checkpoints
+from excise.training.loss import answer_cross_entropy
+from excise.training.seeding import seeded, shuffled_order
+from excise.training.settings import FitResult, FitSettings
+from excise.training.trainer import AnswerTrainer, Loss, Rows, arguments
+from excise.vlm.load import VLM
+from excise.vlm.packing import EncodedRow, Packer
+from excise.vlm.parts import linear_targets
+from excise.vlm.rows import Row
+
+_NO_ROOM = ("os error 28", "PytorchStreamWriter", "inline_container")
+"""How safetensors and torch.save say that a file could not be written to its end."""
+
+__all__ = ["FitResult", "FitSettings", "clear_checkpoints", "fit"]
+
+
+def fit(
+    vlm: VLM,
+    rows: Sequence[Row],
+    *,
+    settings: FitSettings,
+    out: Path,
+    seed: int,
+    loss: Loss | None = None,
+    identity: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> FitResult:
+    """Train an adapter on the language model's linear layers and save it in `out`.
+
+    Args:
+        rows: what to train on; each is seen about `settings.epochs` times.
+        out: folder for the PEFT adapter. A fit that was interrupted there goes on from its last
+            checkpoint; one that is done there is not repeated.
+        loss: takes the model and a batch of `Packer.collate`, returns a scalar; the mean cross
+            entropy of the answer tokens if None.
+        identity: whatever else the result depends on, such as a loss's own settings, so that a fit
+            with another identity does not resume from this one.
+        progress: is told steps done and steps in all after each step.
+
+    Raises:
+        InputError: no rows, a row that does not fit the model (record named), or `out` cannot be
+            written to.
+    """
+    if not rows:
+        raise InputError("no rows to train on, expected at least one")
+    started = time.monotonic()
+    loss = loss or answer_cross_entropy
+    targets = linear_targets(vlm.model, vlm.parts)
+    packer = Packer(vlm.processor, vlm.model)
+    steps = settings.total_steps(len(rows))
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and vlm.dtype == bfloat16)
+    content = [
+        settings.model_dump_json(),
+        json.dumps([seed, steps, targets, vlm.weights_hash, vlm.applied, str(vlm.dtype), bf16]),
+        f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', type(loss).__name__)}",
+        identity,
+        _digest(packer.encode(row) for row in rows),
+    ]
+    out = Path(out)
+    try:
+        done = checkpoints.begin(out, hashlib.sha256("\n".join(content).encode()).hexdigest())
+        if done is not None:
+            return done
+        with _quiet(), seeded(seed), attached(vlm.model, targets, settings) as adapter:
+            trainer = AnswerTrainer(
+                model=adapter,
+                loss=loss,
+                progress=progress,
+                args=arguments(
+                    settings,
+                    out / checkpoints.FOLDER,
+                    steps=steps,
+                    seed=seed,
+                    bf16=bf16,
+                    cpu=vlm.device.type == "cpu",
+                ),
+                train_dataset=Rows(
+                    rows, shuffled_order(len(rows), steps * settings.batch, seed), packer
+                ),
+                data_collator=packer.collate,
+            )
+            trainer.run(checkpoints.latest(out))
+            save_adapter(adapter, targets, vlm.name, out)
+            result = FitResult(
+                losses=[entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+                seconds=time.monotonic() - started,
+                steps=trainer.state.global_step,
+                trainable=sum(p.numel() for p in adapter.parameters() if p.requires_grad),
+                targets=targets,
+            )
+        checkpoints.finish(out, result)
+    except (OSError, SafetensorError) as error:
+        _cannot_write(out, error)
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _NO_ROOM):
+            raise
+        _cannot_write(out, error)
+    return result
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' notices to each other about names that will change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _digest(rows: Iterable[EncodedRow]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        for tensor in (row.input_ids, row.position_ids, row.segments, row.labels, row.roles):
+            digest.update(tensor.numpy().tobytes())
+        digest.update(row.picture.key.encode() if row.picture else b"-")
+    return digest.hexdigest()
+
+
+def _cannot_write(out: Path, error: Exception) -> NoReturn:
+    reason = getattr(error, "strerror", None) or str(error)
+    full = getattr(error, "errno", None) == errno.ENOSPC
+    if full or any(sign in reason for sign in _NO_ROOM):
+        reason = "the disk is full, expected room to write"
+    raise InputError(f"{out}: cannot be written ({reason})") from error
