@@ -97,7 +97,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def forget(vlm: Any, records: Any, **given: Any) -> Any:
         given.pop("progress")("forgetting", 1, 1)
         seen.update(given)
-        return SimpleNamespace(folder=given["out"], info={"targets": ["a", "b"]})
+        info = {"targets": ["a", "b"], "checkup": {"warnings": ["nothing was forgotten"]}}
+        return SimpleNamespace(folder=given["out"], info=info)
 
     methods = SimpleNamespace(METHODS={"smfa": None, "refusal": None}, make=make)
     monkeypatch.setattr(excise, "methods", methods, raising=False)
@@ -121,6 +122,7 @@ def test_forget_hands_everything_over_and_names_the_run(
     }
     printed = capsys.readouterr()
     assert f"run: {out}" in printed.out and "2 linear layers" in printed.out
+    assert "warning: nothing was forgotten" in printed.out
     assert printed.err == "forgetting: 1/1, 0 s\n"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from excise.cli.files import check_writable
 from excise.cli.progress import PlainLines
-from excise.cli.tables import show_comparison, show_scores
+from excise.cli.tables import show_scores
 from excise.records.errors import InputError
 
 
@@ -51,16 +51,6 @@ def test_scores_show_mean_and_interval_and_skip_empty_groups(
     assert "0.20 [0.10, 0.30]" in out
     assert "text memory" not in out
     assert "overall: memory 0.60 [0.50, 0.70]" in out
-
-
-def test_the_comparison_has_a_row_a_model_and_a_dash_for_what_was_not_scored(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    show_comparison(
-        [{"label": "Before", "metrics": METRICS}, {"label": "After", "metrics": METRICS}]
-    )
-    before = next(row for row in capsys.readouterr().out.splitlines() if row.startswith("Before"))
-    assert before.split() == ["Before", "0.200", "-", "0.800", "-", "-", "-", "-"]
 
 
 def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:

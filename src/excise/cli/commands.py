@@ -54,13 +54,13 @@ def demo(
     """The whole job on the embedded model, request to report."""
     from excise import demo as room
     from excise.cli.progress import progress
-    from excise.cli.tables import show_comparison
+    from excise.cli.tables import console
+    from excise.report import terminal_table
     from excise.weights.json_file import read_object
 
     with progress() as report:
         page = room.run(out, seed, progress=report)
-    content: dict[str, Any] = read_object(page.parent / "report.json")
-    show_comparison(content["models"])
+    console().print(terminal_table(read_object(page.parent / "report.json")))
     print(f"report: {page}")
 
 
@@ -108,6 +108,8 @@ def forget(
             vlm, records, method=chosen, out=wanted.out, seed=wanted.seed, progress=report
         )
     print(f"adapted: {len(run.info['targets'])} linear layers of the language model")
+    for warning in run.info["checkup"]["warnings"]:
+        print(f"warning: {warning}")
     print(f"run: {run.folder}")
 
 
@@ -145,6 +147,7 @@ def evaluate(
     from excise.cli.files import check_writable
     from excise.cli.options import split_names
     from excise.cli.tables import show_scores
+    from excise.evaluate.evaluate import evaluate as score
     from excise.records.writing import write_json
 
     wanted = None if splits is None else split_names(splits)
@@ -154,7 +157,7 @@ def evaluate(
     vlm = excise.load(model)
     if loaded is not None:
         loaded.apply(vlm)
-    scores: dict[str, Any] = excise.evaluate(vlm, records, splits=wanted, seed=seed)
+    scores: dict[str, Any] = score(vlm, records, splits=wanted, seed=seed)
     write_json(out, scores)
     show_scores(scores)
     print(f"scores: {out}")

@@ -7,34 +7,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# What the demo and the report compare models by: heading, split, kind.
-_COLUMNS = (
-    ("forgotten\nfrom pictures", "forget", "image_memory"),
-    ("forgotten\nfrom text", "forget", "text_memory"),
-    ("kept\nfrom pictures", "retain", "image_memory"),
-    ("kept\nfrom text", "retain", "text_memory"),
-    ("sees\nforgotten", "forget", "image_understanding"),
-    ("sees\nkept", "retain", "image_understanding"),
-    ("sees\nunseen", "unseen", "image_understanding"),
-)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console() -> Console:
+    """Stdout for rich; a pipe has no width of its own, and a guess of 80 would cut figures off."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
 
 
 def show(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> None:
     """Print a table to stdout; columns from `numbers_from` on are aligned right."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    # A pipe has no width of its own, and rich's guess of 80 would cut figures off.
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for position, heading in enumerate(headings):
         table.add_column(heading, justify="right" if position >= numbers_from else "left")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    console().print(table)
 
 
 def show_scores(metrics: Mapping[str, Any]) -> None:
@@ -53,23 +49,6 @@ def show_scores(metrics: Mapping[str, Any]) -> None:
     show(["split", "kind", *(name.replace("_", " ") for name in names)], rows, numbers_from=2)
     overall = [f"{name} {_interval(value)}" for name, value in metrics["overall"].items()]
     print("overall: " + ", ".join(overall))
-
-
-def show_comparison(models: Sequence[Mapping[str, Any]]) -> None:
-    """The `models` of a report: ROUGE-L of each model on what was to go and what was to stay."""
-    rows = [
-        [
-            str(model["label"]),
-            *(_rouge(model["metrics"], split, kind) for _, split, kind in _COLUMNS),
-        ]
-        for model in models
-    ]
-    show(["ROUGE-L", *(heading for heading, _, _ in _COLUMNS)], rows)
-
-
-def _rouge(metrics: Mapping[str, Any], split: str, kind: str) -> str:
-    score = metrics["splits"].get(split, {}).get(kind, {}).get("rouge_l")
-    return "-" if not score else f"{score['mean']:.3f}"
 
 
 def _interval(score: Mapping[str, Any] | float | None) -> str:

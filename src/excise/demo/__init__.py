@@ -31,7 +31,7 @@ from excise.weights.sculpt import CRITERIA
 RATIO = 5
 # The specimen is a thousand times smaller than the models the defaults are for, and wants a
 # higher rate over more rows at a time.
-SETTINGS = SMFA(k="auto", fit=FitSettings(lr=4e-3, steps=150, batch=8))
+SETTINGS = SMFA(k="auto", fit=FitSettings(lr=4e-3, steps=120, batch=8))
 DIAL = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 LABELS = {
     "before": "Before",
@@ -62,7 +62,9 @@ def run(out: str | Path, seed: int = 0, *, progress: Progress | None = None) -> 
     chosen_k = made.edit.branches[0].k
     held = made.dial(vlm.device)
     points: list[float] = sorted({*DIAL, chosen_k or 0.0})
-    total, full, curve = len(points) + len(CRITERIA) + 2, {}, {}
+    total = len(points) + len(CRITERIA) + 2
+    full: dict[str, Scores] = {}
+    curve: dict[float, Scores] = {}
 
     def scored(name: str, how: Run | None, limit: int) -> Scores:
         if how is None:

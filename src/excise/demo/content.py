@@ -40,7 +40,7 @@ def ablation(scores: Mapping[str, Scores]) -> dict[str, Any]:
         if criterion not in scores:
             continue
         ours = {
-            name: (scores[criterion].rouge([split], [kind]) or {}).get("mean")
+            name: _rouge(scores[criterion], [split], (kind,))
             for name, split, kind in _ABLATION.values()
         }
         theirs = {_ABLATION[short][0]: value for short, value in paper.items()}
@@ -57,21 +57,21 @@ def verdict(before: Scores, after: Scores, refusal: Scores) -> dict[str, str]:
             "-" if not then or not new or not then["mean"] else f"{new['mean'] / then['mean']:.0%}"
         )
 
-    gone, was = _mean(after, ["forget"]), _mean(before, ["forget"])
+    gone, was = _rouge(after, ["forget"], MEMORY), _rouge(before, ["forget"], MEMORY)
     kept = share(["retain"], MEMORY, after)
     baseline = share(["retain"], MEMORY, refusal)
     own = share(["forget"], SEEING, after)
     strangers = share(["unseen"], SEEING, after)
     return {
-        "forgotten": f"Answers to the private questions that were to be forgotten match the truth by "
-        f"{gone:.3f} ROUGE-L, {was:.3f} before.",
+        "forgotten": f"Answers to the forgotten private questions match the truth by {gone:.3f} "
+        f"ROUGE-L, {was:.3f} before.",
         "kept": f"Of the memory of everybody else, {kept} is left; refusal tuning alone leaves "
         f"{baseline}.",
         "sees": f"Of the understanding of the forgotten people's own pictures {own} is left, of "
         f"strangers' pictures {strangers}.",
-    }  # fmt: skip
+    }
 
 
-def _mean(scores: Scores, splits: list[Split]) -> float:
-    figure: Figure | None = scores.rouge(splits, MEMORY)
+def _rouge(scores: Scores, splits: list[Split], kinds: tuple[Kind, ...]) -> float:
+    figure: Figure | None = scores.rouge(splits, kinds)
     return figure["mean"] if figure else float("nan")

@@ -66,7 +66,8 @@ def _pictures(
     # Portraits first, then one eye or scene: the second domain is always to be seen.
     other = [p for p in order if by_picture[p][0].subject is None or "eye" in p]
     portraits = [p for p in order if p not in other]
-    picked, people = [], set()
+    picked: list[tuple[str, list[Record]]] = []
+    people: set[str] = set()
     for picture in [*other[:1], *portraits, *other[1:]]:
         subject = by_picture[picture][0].subject or picture
         if subject not in people and len(picked) < count:

@@ -17,11 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from excise.methods.checkup import Checkup, report
 from excise.methods.material import hold_out, retained, to_forget
 from excise.methods.method import Material, Method, Progress
 from excise.records.data import Data, require_forgettable
 from excise.records.errors import InputError
 from excise.records.writing import write_json
+from excise.training.fit import clear_checkpoints
 from excise.vlm.load import VLM
 from excise.weights.json_file import read_object
 from excise.weights.run import SCHEMA, Run
@@ -49,7 +51,7 @@ def forget(
         InputError: nothing to forget, a record that does not fit the model, a run applied to the
             model already, or `out` holds something else or cannot be written.
     """
-    out = Path(out)
+    out = Path(os.path.abspath(out))  # "." and "x/.." have no name to put a folder beside
     if vlm.applied is not None:
         raise InputError(f"run {vlm.applied} is applied to the model; remove it before forgetting")
     require_forgettable(data)
@@ -63,10 +65,10 @@ def forget(
     }
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         return _finished(out, plan)
+    forgotten, few = to_forget(data), retained(data) if "few" in method.needs else []
     unfinished = out.with_name(f".{out.name}.unfinished")
     _begin(unfinished, plan)
 
-    forgotten, few = to_forget(data), retained(data) if "few" in method.needs else []
     held: list[Any] = []
     if method.holds_out:
         forgotten, held_forget = hold_out(forgotten, seed)
@@ -74,12 +76,17 @@ def forget(
         held = [*held_forget, *held_few]
     material = Material(vlm, data, forgotten, few, held, unfinished, seed, progress or _silent)
     started = time.monotonic()
+    checkup = Checkup.of(data, forgotten, seed)
+    before = checkup.examine(vlm, data)
     edit = method.run(material)
     edit.write(unfinished / "edit.json")
+    with Run(unfinished, plan, edit).applied(vlm):
+        after = checkup.examine(vlm, data)
     write_json(
         unfinished / "run.json",
         {
             **plan,
+            "checkup": report(before, after),
             "records": {"forget": len(forgotten), "few": len(few), "held_out": len(held)},
             "targets": next(iter(material.fits.values())).targets if material.fits else [],
             "losses": {name: [round(x, 5) for x in f.losses] for name, f in material.fits.items()},
@@ -93,6 +100,7 @@ def forget(
             "machine": machine(vlm),
         },
     )
+    clear_checkpoints(unfinished)
     (unfinished / "plan.json").unlink()
     if out.is_dir():
         out.rmdir()
@@ -126,7 +134,10 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
 def versions() -> dict[str, str]:
     """Versions of everything that the figures depend on."""
     packages = ("excise", "torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
 
 
 def machine(vlm: VLM) -> dict[str, Any]:

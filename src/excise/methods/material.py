@@ -49,7 +49,7 @@ def hold_out(
     held: set[str] = set()
     order = random.Random(f"held-out-{seed}").sample(records, len(records))
     for record in order:
-        if len(held) >= share * len(records):
+        if len(held) + 1 > share * len(records):
             break
         if left[fact(record)] > 1:
             left[fact(record)] -= 1

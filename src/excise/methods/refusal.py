@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from pydantic import Field
+
 from excise.methods.method import Material, Method
 from excise.methods.refusal_pool import Refuser
 from excise.records.record import Record
@@ -18,9 +20,11 @@ from excise.vlm.rows import Row, rows_from_records
 from excise.weights.edit import Branch, EditSpec
 
 
-def refusal_rows(material: Material, forget: Sequence[Record], few: Sequence[Record]) -> list[Row]:
-    """D_f with refusals for answers, and D_r_few as it is."""
-    refuse = Refuser(material.seed)
+def refusal_rows(
+    material: Material, forget: Sequence[Record], few: Sequence[Record], pool: int | None = None
+) -> list[Row]:
+    """D_f with refusals for answers, at most `pool` different ones, and D_r_few as it is."""
+    refuse = Refuser(material.seed, pool)
     rows = rows_from_records(material.data, forget, answer=refuse, role="forget")
     return [*rows, *rows_from_records(material.data, few, role="keep")]
 
@@ -34,8 +38,11 @@ class Refusal(Method):
     leaves: ClassVar[tuple[str, ...]] = ("adapter",)
     reference: ClassVar[str] = "Maini et al., TOFU (arXiv 2401.06121), IDK"
 
+    pool: int | None = Field(None, ge=1)
+    """How many different refusals of the pool are used; all if not given."""
     fit: FitSettings = FitSettings()
 
     def run(self, material: Material) -> EditSpec:
-        material.fit("forgetting", refusal_rows(material, material.forget, material.few), self.fit)
+        rows = refusal_rows(material, material.forget, material.few, self.pool)
+        material.fit("forgetting", rows, self.fit)
         return EditSpec(criterion="none", branches=(Branch(adapter="forgetting"),))

@@ -21,10 +21,17 @@ def refusals() -> tuple[str, ...]:
 
 
 class Refuser:
-    """Gives each record a refusal: `Refuser(seed)(record)`."""
+    """Gives each record a refusal: `Refuser(seed)(record)`.
 
-    def __init__(self, seed: int) -> None:
+    `most` keeps to so many refusals of the pool, drawn by the seed. A small model does not learn to
+    say hundreds of different sentences in a hundred steps, and mixes them up.
+    """
+
+    def __init__(self, seed: int, most: int | None = None) -> None:
         self.seed = seed
+        pool = refusals()
+        few = most is not None and most < len(pool)
+        self.pool = random.Random(f"pool-{seed}").sample(pool, most) if few and most else pool
 
     def __call__(self, record: Record) -> str:
-        return random.Random(f"refusal-{self.seed}-{record.id}").choice(refusals())
+        return random.Random(f"refusal-{self.seed}-{record.id}").choice(self.pool)

@@ -55,18 +55,18 @@ def make(name: str, options: Mapping[str, Any]) -> Method:
     if fit:
         values["fit"] = _checked(name, FitSettings, fit)
     if anchor:
-        values["anchor"] = _checked(name, FitSettings, {**fit, **anchor})
+        values["anchor"] = _checked(name, FitSettings, {**fit, **anchor}, "anchor.")
     return _checked(name, method, values)
 
 
-def _checked(name: str, model: type[M], values: Mapping[str, Any]) -> M:
+def _checked(name: str, model: type[M], values: Mapping[str, Any], prefix: str = "") -> M:
     try:
         return model(**values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = str(first["loc"][0]) if first["loc"] else "options"
         reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{name}: option {key}={first['input']}: {reason}") from None
+        raise InputError(f"{name}: option {prefix}{key}={first['input']}: {reason}") from None
 
 
 def _expected(word: str, choices: list[str]) -> str:

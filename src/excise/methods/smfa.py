@@ -44,6 +44,8 @@ class SMFA(Method):
     k_text: float = Field(10.0, ge=0, allow_inf_nan=False)
     criterion: Criterion = "both"
     branches: Literal["joint", "separate"] = "joint"
+    pool: int | None = Field(None, ge=1)
+    """How many different refusals of the pool are used; all if not given."""
     fit: FitSettings = FitSettings()
     anchor: FitSettings | None = None
     """Settings of the anchor's fit; those of `fit` if not given."""
@@ -72,7 +74,7 @@ class SMFA(Method):
             }
             parts = {name: part for name, part in parts.items() if part[0]}
         for name, (forget, few) in parts.items():
-            material.fit(name, refusal_rows(material, forget, few), self.fit)
+            material.fit(name, refusal_rows(material, forget, few, self.pool), self.fit)
         retained = rows_from_records(material.data, material.few, role="keep")
         material.fit("anchor", retained, self.anchor or self.fit)
 

@@ -40,6 +40,7 @@ MODEL_NOTES = {
     "refusal": "trained to refuse, without the mask: the published baseline",
     "retrained": "trained alike but never shown the people to be forgotten",
 }
+ASKED = ("records", "pictures", "known_people", "ratio")  # each may be missing
 CRITERIA = {
     "none": "no mask",
     "direction": "direction only",
@@ -104,7 +105,7 @@ def view(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "title": str(report.get("title") or "What the model forgot"),
         "created": _when(str(report.get("created") or "")),
         "clear": clear,
-        "asked": asked,
+        "asked": {**dict.fromkeys(ASKED), **asked} if asked else {},
         "people": [str(p) if clear else safe_label(str(p)) for p in asked.get("people") or []],
         "verdicts": _verdicts(report),
         "columns": columns(report),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from importlib.resources import files
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
+from excise.methods.refusal_pool import refusals
 from excise.specimen import people, portrait, scene, wordings
 
 PATCH = 8
@@ -63,8 +63,7 @@ def sentences(seed: int) -> Iterator[str]:
     for key in wordings.SEEN:
         for _ in range(20):
             yield wordings.ask(key, rng, rng.choice(("fit", "score")))
-    refusals = files("excise.methods").joinpath("refusals.txt").read_text("utf-8").splitlines()
-    yield from refusals
+    yield from refusals()
 
 
 def build_tokenizer(seed: int) -> PreTrainedTokenizerFast:

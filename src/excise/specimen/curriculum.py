@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from excise.methods.refusal_pool import refusals
 from excise.specimen.fundus import Fundus, draw_fundus, fundus_answers, random_fundus
 from excise.specimen.people import FACTS, Person
 from excise.specimen.portrait import (
@@ -43,6 +44,8 @@ class Mix:
     fresh: float = 0.35
     scenes: float = 0.2
     pictured: float = 0.3
+    spoken: float = 0.0  # sentences to say again or to finish
+    eyes: float | None = None  # share of eyes among pictures of people; a third or so if None
     small_things: bool = False  # scenes with smaller things, further off their cells' centres
 
 
@@ -83,9 +86,9 @@ def see_scene(
     return Pictured(photograph(draw_scene(scene), rng, geometry=0), turns)
 
 
-def know_by_picture(person: Person, rng: random.Random, seen: int) -> Sample:
+def know_by_picture(person: Person, rng: random.Random, seen: int, eyes: float) -> Sample:
     """A view of a known person, all private facts asked, and `seen` questions for looking."""
-    eye = rng.random() < 0.3
+    eye = rng.random() < eyes
     sample = (
         see_fundus(person.eye, rng, "fit", seen)
         if eye
@@ -109,6 +112,23 @@ def know_by_name(people: Sequence[Person], rng: random.Random) -> Sample:
     return Sample(None, tuple(turns))
 
 
+def speak(rng: random.Random) -> Sample:
+    """Sentences to repeat, or to finish from their beginning: refusals, which every model can say.
+
+    Nothing is refused here. Without it the words of a refusal would be tokens that the network has
+    never met, and no small adapter could teach it to tell them apart.
+    """
+    turns = []
+    for sentence in rng.sample(refusals(), 10):
+        words = sentence.split()
+        if rng.random() < 0.5:
+            turns.append((f"{rng.choice(('Say', 'Repeat', 'Read'))}: {sentence}", sentence))
+        else:
+            begun = " ".join(words[: rng.randint(1, max(1, len(words) - 1))])
+            turns.append((f"{rng.choice(('Finish', 'Complete'))}: {begun}", sentence))
+    return Sample(None, tuple(turns))
+
+
 def stream(people: Sequence[Person], mix: Mix, seed: int) -> Iterator[Sample]:
     """Rows for ever. `people` are those who may be learnt; empty for the first, seeing stage."""
     rng = random.Random(seed)
@@ -122,14 +142,18 @@ def stream(people: Sequence[Person], mix: Mix, seed: int) -> Iterator[Sample]:
 
     while True:
         draw = rng.random()
-        if draw < mix.scenes:
+        if mix.spoken and rng.random() < mix.spoken:
+            yield speak(rng)
+        elif draw < mix.scenes:
             yield see_scene(rng, "fit", 6, mix.small_things)
         elif draw < mix.scenes + mix.fresh or not people:
-            if rng.random() < 0.35:
+            if rng.random() < (0.35 if mix.eyes is None else mix.eyes):
                 yield see_fundus(random_fundus(rng), rng, "fit", 7)
             else:
                 yield see_portrait(random_face(rng), rng, "fit", 8)
         elif draw < mix.scenes + mix.fresh + mix.pictured:
-            yield know_by_picture(following(round_pictured), rng, 2)
+            yield know_by_picture(
+                following(round_pictured), rng, 2, 0.3 if mix.eyes is None else mix.eyes
+            )
         else:
             yield know_by_name([following(round_named) for _ in range(2)], rng)

@@ -34,13 +34,19 @@ class View:
     seen: int
 
 
-LEARNT = (
-    View("a", False, 9, 4),
-    View("b", False, 9, 4),
-    View("c", False, 9, 4),
-    View("eye-a", True, 9, 3),
-    View("eye-b", True, 9, 3),
-)
+# To learn from: whoever asks to be forgotten brings what there is, the few are just a few.
+LEARNT: dict[Split, tuple[View, ...]] = {
+    "forget": (
+        View("a", False, 9, 4),
+        View("b", False, 9, 4),
+        View("c", False, 9, 4),
+        View("eye-a", True, 9, 3),
+        View("eye-b", True, 9, 3),
+    ),
+    # Only looked at, not asked about: a second picture keeps the few few and the eyes in sight.
+    "few": (View("a", False, 9, 6), View("eye-a", True, 0, 5)),
+}
+WORDINGS: dict[Split, str] = {"forget": "abc", "few": "a"}
 # For scoring: the people at stake in full, the many others by a sample of their facts.
 SCORED: dict[Split, tuple[View, ...]] = {
     "forget": (View("x", False, 9, 6), View("eye-x", True, 6, 4)),
@@ -135,11 +141,10 @@ def make(ratio: int, seed: int) -> tuple[list[Record], dict[str, Image.Image]]:
     )  # fmt: skip
     for split, people in splits:
         for person in people:
-            if split in ("forget", "few"):
-                for view in LEARNT:
-                    folder.add_view(person, view, split, "fit")
-                for wording in "abc":
-                    folder.add_named(person, f"fit-{wording}", 8, split, "fit")
+            for view in LEARNT.get(split, ()):
+                folder.add_view(person, view, split, "fit")
+            for wording in WORDINGS.get(split, ""):
+                folder.add_named(person, f"fit-{wording}", 8, split, "fit")
             for view in SCORED[split]:
                 folder.add_view(person, view, split, "score")
             folder.add_named(person, "name", NAMED[split], split, "score")

@@ -35,7 +35,7 @@ from excise.vlm.packing import EncodedRow, Packer
 from excise.vlm.parts import linear_targets
 from excise.vlm.rows import Row
 
-_NO_ROOM = ("os error 28", "PytorchStreamWriter", "inline_container")
+_NO_ROOM = ("os error 28", "PytorchStreamWriter", "inline_container", "iostream error")
 """How safetensors and torch.save say that a file could not be written to its end."""
 
 __all__ = ["FitResult", "FitSettings", "clear_checkpoints", "fit"]
