@@ -110,7 +110,7 @@ def run(out: str | Path, seed: int = 0, *, progress: Progress | None = None) -> 
         ],
         "dial": {
             "chosen_k": chosen_k,
-            "selection": made.info["notes"]["dial"]["rule"],
+            "selection": f"The chosen k is the {made.info['notes']['dial']['rule']}, on held-out records.",
             "points": [{"k": k, **scores.point()} for k, scores in curve.items()],
             "reference": {key: scores.point() for key, scores in full.items() if key != "after"},
         },

@@ -53,7 +53,7 @@ def choose_k(material: Material, spec: EditSpec) -> EditSpec:
     chosen = GRID[low]
     material.progress("choosing k", 1, 1)
     material.notes["dial"] = {
-        "rule": f"smallest k that keeps forget memory within {TOLERANCE} of the uncut adapter",
+        "rule": f"smallest that keeps forgotten memory within {TOLERANCE} of the uncut adapter",
         "metric": "rouge_l",
         "scored_on": "trained records (none could be held out)" if trained else "held-out records",
         "records": {"forget": len(records), "few": len(few)},
