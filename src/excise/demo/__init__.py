@@ -88,7 +88,7 @@ def run(out: str | Path, seed: int = 0, *, progress: Progress | None = None) -> 
     tell("scoring", total, total)
 
     names = {r.subject: r.answer for r in data.records if r.subject and _is_name(r.question)}
-    forgotten = data.subjects("forget")
+    forgotten, rule = data.subjects("forget"), made.info["notes"]["dial"]["rule"]
     report: dict[str, Any] = {
         "schema": "excise.report/1",
         "title": "Five people forgotten",
@@ -110,7 +110,7 @@ def run(out: str | Path, seed: int = 0, *, progress: Progress | None = None) -> 
         ],
         "dial": {
             "chosen_k": chosen_k,
-            "selection": f"The chosen k is the {made.info['notes']['dial']['rule']}, on held-out records.",
+            "selection": f"The chosen k is the {rule}, on held-out records.",
             "points": [{"k": k, **scores.point()} for k, scores in curve.items()],
             "reference": {key: scores.point() for key, scores in full.items() if key != "after"},
         },
