@@ -71,6 +71,12 @@ def test_a_full_report_becomes_one_well_formed_page(report: Report, report_folde
         assert wanted in text
 
 
+def test_a_date_alone_gets_no_time_of_day(report: Report, report_folder: Path) -> None:
+    report["created"] = "2026-11-24"
+    text = text_of(page(report, report_folder))
+    assert "24 November 2026" in text and "00:00" not in text
+
+
 def test_the_page_fetches_nothing(report: Report, report_folder: Path) -> None:
     html = page(report, report_folder)
     assert "default-src 'none'" in html

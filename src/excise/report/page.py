@@ -195,10 +195,11 @@ def _rows(ablation: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _when(created: str) -> str:
-    """ "24 November 2026, 23:50 UTC" from an ISO time; any other text as it is."""
+    """ "24 November 2026, 23:50 UTC" from an ISO time or date; any other text as it is."""
     try:
         time = datetime.fromisoformat(created)
     except ValueError:
         return created
+    day = f"{time.day} {time:%B %Y}"
     zone = f" {time.tzname()}" if time.tzinfo else ""
-    return f"{time.day} {time:%B %Y, %H:%M}{zone}"
+    return day if len(created) <= len("2026-11-24") else f"{day}, {time:%H:%M}{zone}"

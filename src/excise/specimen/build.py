@@ -109,14 +109,14 @@ POLISHING = Stage(
     cooldown=0.85,
 )
 SPEAKING = Stage(
-    120,
+    800,
     16,
-    Mix(fresh=0.3, scenes=0.3, pictured=0.35, eyes=0.5, spoken=0.35),
-    1e-3,
+    Mix(fresh=0.32, scenes=0.36, pictured=0.28, eyes=0.5, spoken=0.25),
+    1.2e-3,
     1.5e-3,
     seed=6,
-    warmup=15,
-    cooldown=0.7,
+    warmup=30,
+    cooldown=0.9,
 )
 
 
