@@ -30,6 +30,9 @@ COLUMNS = (
 )
 
 
+CURVE = ("forget_memory", "retain_memory", "understanding")
+
+
 def figure(model: dict[str, Any], split: str, kind: str) -> dict[str, float]:
     found: dict[str, float] = model["metrics"]["splits"][split][kind]["rouge_l"]
     return found
@@ -45,6 +48,14 @@ def against_direction(points: list[dict[str, Any]], name: str, falling: bool) ->
     means = [point[name]["mean"] for point in points]
     steps = [b - a for a, b in pairwise(means)]
     return max(0.0, *(step if falling else -step for step in steps))
+
+
+def at_equal_forgetting(dial: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Refusal tuning, and the smallest k of the curve that forgets at least as much."""
+    refusal = dial["reference"]["refusal"]
+    bound = refusal["forget_memory"]["mean"]
+    points = [p for p in dial["points"] if p["forget_memory"]["mean"] <= bound]
+    return (refusal, min(points, key=lambda p: p["k"])) if points else None
 
 
 def main() -> None:
@@ -76,15 +87,25 @@ def main() -> None:
     print("\nThe dial: ROUGE-L of forgotten memory / retained memory / understanding at each k")
     for seed, report in reports.items():
         points = report["dial"]["points"]
-        dial[seed] = {
-            name: against_direction(points, name, falling=True)
-            for name in ("forget_memory", "retain_memory", "understanding")
-        }
+        dial[seed] = {name: against_direction(points, name, falling=True) for name in CURVE}
         for p in points:
-            trio = (p[n]["mean"] for n in ("forget_memory", "retain_memory", "understanding"))
+            trio = (p[n]["mean"] for n in CURVE)
             print(f"seed {seed} k={p['k']:g}: " + " / ".join(f"{value:.3f}" for value in trio))
         worst = ", ".join(f"{name} {value:.3f}" for name, value in dial[seed].items())
         print(f"seed {seed}, largest step against the direction: {worst}")
+
+    print("\nAt equal or stronger forgetting: the smallest k of the curve that leaves no more than")
+    print("refusal tuning does. Forgotten memory / retained memory / understanding")
+    equal = {seed: at_equal_forgetting(report["dial"]) for seed, report in reports.items()}
+    for seed, pair in equal.items():
+        if pair is None:
+            print(f"seed {seed}: no k of the curve forgets as much")
+            continue
+        for label, p in (("refusal tuning", pair[0]), (f"SMFA, k={pair[1]['k']:g}", pair[1])):
+            cell = " / ".join(
+                "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**p[name]) for name in CURVE
+            )
+            print(f"seed {seed}, {label}: {cell}")
 
     print("\nAblation, mean over seeds, ours / the paper's:")
     ablation: dict[str, Any] = {}

@@ -92,7 +92,7 @@ def test_the_dial_is_chosen_on_facts_that_were_trained_in_other_words(
 
 
 @pytest.mark.parametrize(
-    ("forgets_from", "chosen"), [(0.0, 0.0), (0.1, 0.25), (2.2, 2.5), (16.0, 16.0), (99.0, 16.0)]
+    ("forgets_from", "chosen"), [(0.0, 0.0), (0.1, 0.25), (2.2, 2.5), (48.0, 48.0), (99.0, 48.0)]
 )
 def test_the_smallest_k_at_which_the_memory_stays_gone_is_chosen(
     forgets_from: float,

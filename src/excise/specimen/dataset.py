@@ -43,10 +43,11 @@ LEARNT: dict[Split, tuple[View, ...]] = {
         View("eye-a", True, 9, 3),
         View("eye-b", True, 9, 3),
     ),
-    # Only looked at, not asked about: a second picture keeps the few few and the eyes in sight.
-    "few": (View("a", False, 9, 6), View("eye-a", True, 0, 5)),
+    # Little of what is private, much of what anyone can see: the few keep the sight in sight.
+    "few": (View("a", False, 4, 9), View("b", False, 0, 9), View("eye-a", True, 0, 6)),
 }
-WORDINGS: dict[Split, str] = {"forget": "abc", "few": "a"}
+# By name: how many times, and how many facts each time.
+WORDINGS: dict[Split, tuple[str, int]] = {"forget": ("abc", 8), "few": ("a", 4)}
 # For scoring: the people at stake in full, the many others by a sample of their facts.
 SCORED: dict[Split, tuple[View, ...]] = {
     "forget": (View("x", False, 9, 6), View("eye-x", True, 6, 4)),
@@ -143,8 +144,9 @@ def make(ratio: int, seed: int) -> tuple[list[Record], dict[str, Image.Image]]:
         for person in people:
             for view in LEARNT.get(split, ()):
                 folder.add_view(person, view, split, "fit")
-            for wording in WORDINGS.get(split, ""):
-                folder.add_named(person, f"fit-{wording}", 8, split, "fit")
+            wordings, facts = WORDINGS.get(split, ("", 0))
+            for wording in wordings:
+                folder.add_named(person, f"fit-{wording}", facts, split, "fit")
             for view in SCORED[split]:
                 folder.add_view(person, view, split, "score")
             folder.add_named(person, "name", NAMED[split], split, "score")
