@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:  # rooms without a model must not wait for torch
+    from collections.abc import Sequence
+
     from PIL import Image
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     from excise.vlm import VLM
@@ -31,9 +34,18 @@ LINES = [
 ]
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the families to a process of their own, which names their folder (see `make test`)."""
+    families = Path(__file__).parent / "families"
+    if collection_path != families:
+        return None
+    named = [Path(config.invocation_params.dir, arg.split("::")[0]) for arg in config.args]
+    return None if any(path.is_relative_to(families) for path in named) else True
+
+
+def byte_level_bpe(special: Sequence[str]) -> Tokenizer:
+    """A byte-level BPE of a few dozen merges, learnt from `LINES`; `special` come first."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -41,10 +53,18 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
         LINES,
-        trainers.BpeTrainer(vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet),
+        trainers.BpeTrainer(
+            vocab_size=314 + len(special), special_tokens=list(special), initial_alphabet=alphabet
+        ),
     )
+    return tokenizer
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=byte_level_bpe(SPECIAL),
         bos_token="<bos>",
         eos_token="<end>",
         pad_token="<pad>",

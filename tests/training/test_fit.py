@@ -224,16 +224,18 @@ def test_bfloat16_autocast_keeps_the_adapter_in_float32_and_does_not_outlast_the
 ) -> None:
     dtypes: list[torch.dtype] = []
     head = tiny.model.get_output_embeddings()
-    handle = head.register_forward_hook(lambda *given: dtypes.append(given[-1].dtype))
 
     def loss(model: PreTrainedModel, batch: Mapping[str, Tensor]) -> Tensor:
         assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
-        return answer_cross_entropy(model, batch)
+        handle = head.register_forward_hook(lambda *given: dtypes.append(given[-1].dtype))
+        try:
+            return answer_cross_entropy(model, batch)
+        finally:
+            handle.remove()
 
     for precision in ("bf16", "fp32"):
         settings = SETTINGS.model_copy(update={"precision": precision, "steps": 1})
         fit(tiny, rows, settings=settings, out=tmp_path / precision, seed=0, loss=loss)
-    handle.remove()
     assert dtypes == [torch.bfloat16, torch.float32]
     assert "forward" not in tiny.model.__dict__  # accelerate wraps it for autocast
 

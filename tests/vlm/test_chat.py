@@ -38,6 +38,65 @@ def test_an_end_marker_other_than_the_end_of_sequence_token_ends_answers_too(tin
     assert chat.tokenizer.eos_token_id in chat.end_ids
 
 
+def test_a_template_that_takes_only_strings_is_given_strings(
+    tiny: VLM, pictures: list[Image.Image]
+) -> None:
+    tiny.processor.chat_template = (
+        "{{ bos_token }}{% for m in messages %}"
+        "{{ ('<user>' if m['role'] == 'user' else '<assistant>') + m['content'] }}"
+        "{{ '<end>' if m['role'] == 'assistant' else '' }}{% endfor %}"
+        "{{ '<assistant>' if add_generation_prompt else '' }}"
+    )
+    chat = Chat(tiny.processor, tiny.model)
+    assert chat.text(QUESTION, picture=True) == f"<bos><user><image>\n{QUESTION}<assistant>"
+    ids, start = chat.conversation(QUESTION, "In Riga.", picture=True)
+    assert chat.tokenizer.decode(ids[start:]) == "In Riga.<end>"
+    assert Pictures(chat, tiny.model).encode(pictures[0]).image_tokens == 16
+
+
+def test_a_template_that_prints_what_it_cannot_read_is_given_strings(tiny: VLM) -> None:
+    tiny.processor.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    chat = Chat(tiny.processor, tiny.model)
+    assert chat.text(QUESTION, picture=False) == f"user: {QUESTION}\nassistant: "
+
+
+def test_a_generation_prompt_that_says_more_than_the_template_is_answered(tiny: VLM) -> None:
+    thinking = "<assistant>(thought)"
+    tiny.processor.chat_template = str(tiny.processor.chat_template).replace(
+        "'<assistant>' if add_generation_prompt", f"'{thinking}' if add_generation_prompt"
+    )
+    chat = Chat(tiny.processor, tiny.model)
+    ids, start = chat.conversation(QUESTION, "In Riga.", picture=False)
+    assert chat.tokenizer.decode(ids[:start]).endswith(thinking)
+    assert chat.tokenizer.decode(ids[start:]) == "In Riga.<end>"
+
+
+def test_an_answer_that_is_written_otherwise_than_asked_for_is_refused(tiny: VLM) -> None:
+    tiny.processor.chat_template = str(tiny.processor.chat_template).replace(
+        "'<assistant>' if add_generation_prompt", "'<user>' if add_generation_prompt"
+    )
+    with pytest.raises(InputError, match="does not continue the generation prompt"):
+        Chat(tiny.processor, tiny.model)
+
+
+def test_a_missing_template_is_asked_for(tiny: VLM) -> None:
+    tiny.processor.chat_template = None
+    with pytest.raises(InputError, match="without chat template, .*--chat-template FILE"):
+        Chat(tiny.processor, tiny.model)
+
+
+def test_a_template_without_place_for_pictures_is_refused(
+    tiny: VLM, pictures: list[Image.Image]
+) -> None:
+    tiny.processor.chat_template = str(tiny.processor.chat_template).replace("<image>", "")
+    chat = Chat(tiny.processor, tiny.model)
+    with pytest.raises(InputError, match="chat template has no place for a picture"):
+        Pictures(chat, tiny.model).encode(pictures[0])
+
+
 def test_prompts_with_pictures_are_those_of_the_processor(
     tiny: VLM, pictures: list[Image.Image]
 ) -> None:

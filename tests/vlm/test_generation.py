@@ -73,7 +73,7 @@ def test_a_model_that_cannot_share_prefixes_gives_the_same_answers(
     tiny: VLM, questions: list[Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = answer(tiny, questions, max_new_tokens=8)
-    monkeypatch.setattr(room, "sharing_obstacle", lambda model: "for the sake of the test")
+    monkeypatch.setattr(room, "sharing_obstacle", lambda *_: "for the sake of the test")
     assert answer(tiny, questions, max_new_tokens=8) == shared
 
 
@@ -83,7 +83,7 @@ def test_a_picture_is_seen_once_however_many_questions_it_has(
     seen: list[int] = []
     tower = tiny.model.get_submodule(tiny.parts.vision_tower)
     asked: list[Question] = [(p.copy(), f"Question {n}?") for n in range(5) for p in pictures[:2]]
-    answer(tiny, asked[:1], max_new_tokens=1)
+    answer(tiny, [(None, "Where?")], max_new_tokens=1)  # tries whether prefixes can be shared
     handle = tower.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(len(args[0] if args else kwargs["pixel_values"])),
         with_kwargs=True,

@@ -3,14 +3,21 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from excise.records.errors import InputError
-from excise.vlm import VLM, load
+from excise.vlm import VLM, linear_targets, load
+from excise.vlm.placement import Placement
 
 
 @pytest.fixture
@@ -125,3 +132,86 @@ def test_the_weights_hash_does_not_depend_on_sharding_but_on_every_weight(
     weights[name].view(-1)[0] += 1e-3
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     assert load(folder).weights_hash != whole
+
+
+def test_a_device_map_puts_every_weight_where_it_says(checkpoint: Path) -> None:
+    for given in ("auto", '{"": "cpu"}', {"model": "cpu", "lm_head": "cpu"}):
+        vlm = load(checkpoint, device_map=given)
+        assert {p.device.type for p in vlm.model.parameters()} <= {"cpu", "cuda"}
+        assert vlm.device.type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"device": "cpu", "device_map": "auto"}, "exclude each other"),
+        ({"device_map": "everywhere"}, 'unknown device map "everywhere"'),
+        ({"device_map": "[1, 2]"}, "unknown device map"),
+        ({"device_map": {"": "disk"}}, "expected a GPU's number"),
+        ({"device_map": {"": "moon"}}, 'unknown device "moon"'),
+        ({"quantize": "3bit"}, 'unknown quantisation "3bit"'),
+        ({"chat_template": "nowhere.jinja"}, "nowhere.jinja: no such text file"),
+        ({"max_image_tokens": 0}, "max_image_tokens is 0"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_line(
+    checkpoint: Path, given: dict[str, Any], wrong: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(checkpoint, **given)
+    assert wrong in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_4_bits_without_bitsandbytes_say_what_to_install(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("excise.vlm.placement.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install bitsandbytes"):
+        load(checkpoint, quantize="4bit")
+
+
+def test_4_bits_are_for_the_language_model_alone_and_no_run_goes_onto_them(
+    checkpoint: Path,
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    from excise.weights.inplace import targets
+
+    vlm = load(checkpoint, quantize="4bit", device="cpu")
+    inside = vlm.parts.language_model + "."
+    for name, module in vlm.model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            assert module.weight.is_floating_point() != name.startswith(inside), name
+    name = linear_targets(vlm.model, vlm.parts)[0]
+    with pytest.raises(InputError, match="no run can be applied; load the model without"):
+        targets(vlm.model, {name: (32, 32)})
+
+
+def test_4_bit_settings_leave_tower_projector_and_head_alone(checkpoint: Path) -> None:
+    config = AutoConfig.from_pretrained(checkpoint)
+    given = Placement("auto", torch.device("cpu"), None, "4bit").arguments(config, {})
+    left = given["quantization_config"].llm_int8_skip_modules
+    assert given["device_map"] == {"": "cpu"}
+    assert "lm_head" in left and any("vision_tower" in name for name in left)
+    assert any("multi_modal_projector" in name for name in left)
+    assert not any("language_model" in name for name in left)
+
+
+def test_a_chat_template_of_ones_own_is_used(folder: Path, tmp_path: Path) -> None:
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    (tmp_path / "own.jinja").write_text(template)
+    vlm = load(folder, device="cpu", chat_template=tmp_path / "own.jinja")
+    assert vlm.processor.chat_template == template
+
+
+def test_running_out_of_memory_while_loading_says_what_the_weights_take(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def huge(*_: object, **__: object) -> None:
+        torch.empty(1 << 55)
+
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", huge)
+    message = refused(checkpoint)
+    assert "out of memory while loading" in message
+    assert "--dtype bfloat16" in message and "--quantize 4bit" in message
+    assert message.count("MiB") == 3

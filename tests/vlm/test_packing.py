@@ -163,10 +163,22 @@ def test_a_placeholder_inside_a_question_is_refused_with_its_record(
         packer.encode(row)
 
 
-def test_a_model_that_cannot_share_prefixes_is_refused(tiny: VLM) -> None:
-    tiny.model.config.text_config.layer_types = ["sliding_attention", "full_attention"]
-    with pytest.raises(InputError, match="not all of its layers have full attention"):
-        Packer(tiny.processor, tiny.model)
+def test_a_model_that_cannot_share_gets_a_sequence_for_each_question(
+    vlm: VLM, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(None, NAMED), Row(pictures[0], TURNS), Row(pictures[1], TURNS[1:2])]
+    expected = loss_and_gradient(vlm, apart(rows))
+    monkeypatch.setattr("excise.vlm.packing.sharing_obstacle", lambda *_: "for the test's sake")
+    packer = Packer(vlm.processor, vlm.model)
+    assert packer.obstacle == "for the test's sake"
+    batch = packer.collate([packer.encode(row) for row in rows])
+    assert batch["input_ids"].shape == batch["labels"].shape == batch["attention_mask"].shape
+    assert len(batch["input_ids"]) == 2 + 4 + 1
+    assert batch["pixel_values"].shape[0] == 4 + 1
+    vlm.model.zero_grad()
+    loss = answer_cross_entropy(vlm.model, batch)
+    loss.backward()
+    assert_same((loss.item(), _gradient(vlm)), expected)
 
 
 def test_records_become_rows_of_one_picture_and_at_most_so_many_questions(

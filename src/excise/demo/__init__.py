@@ -31,8 +31,8 @@ from excise.weights.sculpt import CRITERIA
 RATIO = 5
 # The specimen is a thousand times smaller than the models the defaults are for, and wants a
 # higher rate over more rows at a time.
-SETTINGS = SMFA(k="auto", fit=FitSettings(lr=5e-3, steps=140, batch=8))
-DIAL = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 32.0)
+SETTINGS = SMFA(k="auto", fit=FitSettings(lr=5e-3, steps=150, batch=8))
+DIAL = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 16.0, 32.0, 64.0)
 LABELS = {
     "before": "Before",
     "after": "After (SMFA)",

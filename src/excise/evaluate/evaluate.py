@@ -67,15 +67,18 @@ def evaluate(
 def ask(vlm: VLM, data: Data, records: Sequence[Record]) -> list[str]:
     """The model's answer to each record's question, in the order of `records`.
 
+    Joined processes share the asks, and each gets all the answers.
+
     Raises:
         InputError: a picture cannot be read.
     """
+    from excise.training.processes import world
     from excise.vlm.generation import answer
 
     by_picture: dict[str | None, dict[str, Record]] = {}
     for record in records:
         by_picture.setdefault(record.image, {}).setdefault(record.question, record)
-    unique = [record for asks in by_picture.values() for record in asks.values()]
+    unique = world().share([record for asks in by_picture.values() for record in asks.values()])
     answers: dict[tuple[str | None, str], str] = {}
     for start in range(0, len(unique), CHUNK):
         chunk = unique[start : start + CHUNK]
@@ -86,6 +89,7 @@ def ask(vlm: VLM, data: Data, records: Sequence[Record]) -> list[str]:
         said = answer(vlm, [(pictures[record.image], record.question) for record in chunk])
         for record, text in zip(chunk, said, strict=True):
             answers[record.image, record.question] = text
+    answers = {ask: text for part in world().gather(answers) for ask, text in part.items()}
     return [answers[record.image, record.question] for record in records]
 
 

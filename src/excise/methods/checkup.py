@@ -60,6 +60,11 @@ class Checkup:
 def warnings(before: dict[str, float | None], after: dict[str, float | None]) -> list[str]:
     """What must be said about a run, a sentence each; empty if all is well."""
     said = []
+    if before["forget"] is not None and after["forget"] is None:
+        said.append(
+            "not looked at after forgetting: no run can be put onto 4-bit weights; evaluate it on "
+            "the model loaded without --quantize"
+        )
     known, left = before["forget"] or 0.0, after["forget"] or 0.0
     if known < KNOWN:
         said.append(

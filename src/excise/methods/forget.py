@@ -3,6 +3,9 @@
 The run is made in a folder beside `out` and renamed at the end, so `out` holds a whole run or
 nothing. An interrupted run goes on with the same call; a finished one with the same plan is loaded
 and not made again. run.json holds settings, hashes and figures, and no question, answer or name.
+
+Under a launcher all processes go through here together: they share the rows of each training batch
+and the questions that are asked, and the main one writes (see `training/processes.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +27,11 @@ from excise.records.data import Data, require_forgettable
 from excise.records.errors import InputError
 from excise.records.writing import write_json
 from excise.training.fit import clear_checkpoints
+from excise.training.processes import together
+from excise.training.world import ALONE, World
 from excise.vlm.load import VLM
+from excise.vlm.placement import quantised
+from excise.vlm.sharing import sharing_obstacle
 from excise.weights.json_file import read_object
 from excise.weights.run import SCHEMA, Run
 
@@ -55,6 +62,19 @@ def forget(
     if vlm.applied is not None:
         raise InputError(f"run {vlm.applied} is applied to the model; remove it before forgetting")
     require_forgettable(data)
+    with together() as processes:
+        return _forget(vlm, data, method, out, seed, progress or _silent, processes)
+
+
+def _forget(
+    vlm: VLM,
+    data: Data,
+    method: Method,
+    out: Path,
+    seed: int,
+    progress: Progress,
+    processes: World,
+) -> Run:
     plan = {
         "schema": SCHEMA,
         "method": method.name,
@@ -63,49 +83,59 @@ def forget(
         "data": {"fingerprint": data.fingerprint()},
         "seed": seed,
     }
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if processes.from_main(lambda: out.exists() and (not out.is_dir() or any(out.iterdir()))):
         return _finished(out, plan)
     forgotten, few = to_forget(data), retained(data) if "few" in method.needs else []
     unfinished = out.with_name(f".{out.name}.unfinished")
-    _begin(unfinished, plan)
+    processes.from_main(lambda: _begin(unfinished, plan))
 
     held: list[Any] = []
+    if method.holds_out and quantised(vlm.model):
+        raise InputError("k=auto tries runs on the model, which 4-bit weights cannot take: give k")
     if method.holds_out:
         forgotten, held_forget = hold_out(forgotten, seed)
         few, held_few = hold_out(few, seed)
         held = [*held_forget, *held_few]
-    material = Material(vlm, data, forgotten, few, held, unfinished, seed, progress or _silent)
+    told = progress if processes.main else _silent
+    material = Material(vlm, data, forgotten, few, held, unfinished, seed, told)
     started = time.monotonic()
     checkup = Checkup.of(data, forgotten, seed)
     before = checkup.examine(vlm, data)
     edit = method.run(material)
-    edit.write(unfinished / "edit.json")
-    with Run(unfinished, plan, edit).applied(vlm):
-        after = checkup.examine(vlm, data)
-    write_json(
-        unfinished / "run.json",
-        {
-            **plan,
-            "checkup": report(before, after),
-            "records": {"forget": len(forgotten), "few": len(few), "held_out": len(held)},
-            "targets": next(iter(material.fits.values())).targets if material.fits else [],
-            "losses": {name: [round(x, 5) for x in f.losses] for name, f in material.fits.items()},
-            "times": {
-                **{name: round(fitted.seconds, 2) for name, fitted in material.fits.items()},
-                "total": round(time.monotonic() - started, 2),
-            },
-            "peak_memory_mib": peak_memory_mib(),
-            "notes": material.notes,
-            "versions": versions(),
-            "machine": machine(vlm),
+    processes.from_main(lambda: edit.write(unfinished / "edit.json"))
+    after: dict[str, float | None] = dict.fromkeys(before)
+    if not quantised(vlm.model):
+        with Run(unfinished, plan, edit).applied(vlm):
+            after = checkup.examine(vlm, data)
+    obstacle = sharing_obstacle(vlm.model, vlm.processor)
+    info = {
+        **plan,
+        "checkup": report(before, after),
+        "records": {"forget": len(forgotten), "few": len(few), "held_out": len(held)},
+        "rows": "packed" if obstacle is None else f"one question each: {obstacle}",
+        "targets": next(iter(material.fits.values())).targets if material.fits else [],
+        "losses": {name: [round(x, 5) for x in f.losses] for name, f in material.fits.items()},
+        "times": {
+            **{name: round(fitted.seconds, 2) for name, fitted in material.fits.items()},
+            "total": round(time.monotonic() - started, 2),
         },
-    )
+        "peak_memory_mib": max(processes.gather(peak_memory_mib())),
+        "notes": material.notes,
+        "versions": versions(),
+        "machine": machine(vlm, processes),
+    }
+    processes.from_main(lambda: _finish(unfinished, out, info))
+    return Run.load(out)
+
+
+def _finish(unfinished: Path, out: Path, info: dict[str, Any]) -> None:
+    """Make the working folder the run."""
+    write_json(unfinished / "run.json", info)
     clear_checkpoints(unfinished)
     (unfinished / "plan.json").unlink()
     if out.is_dir():
         out.rmdir()
     os.replace(unfinished, out)
-    return Run.load(out)
 
 
 def _finished(out: Path, plan: dict[str, Any]) -> Run:
@@ -140,15 +170,17 @@ def versions() -> dict[str, str]:
     }
 
 
-def machine(vlm: VLM) -> dict[str, Any]:
+def machine(vlm: VLM, processes: World = ALONE) -> dict[str, Any]:
     """What it ran on, without names."""
     import torch
 
+    several = {"processes": processes.size, "sharded": processes.sharded}
     return {
         "system": platform.system(),
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if vlm.device.type == "cuda" else vlm.device.type,
+        **(several if processes.size > 1 else {}),
     }
 
 

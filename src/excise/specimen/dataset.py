@@ -44,7 +44,11 @@ LEARNT: dict[Split, tuple[View, ...]] = {
         View("eye-b", True, 9, 3),
     ),
     # Little of what is private, much of what anyone can see: the few keep the sight in sight.
-    "few": (View("a", False, 4, 9), View("b", False, 0, 9), View("eye-a", True, 0, 6)),
+    "few": (
+        View("a", False, 4, 9),
+        *(View(suffix, False, 0, 9) for suffix in "bcd"),
+        *(View(suffix, True, 0, 6) for suffix in ("eye-a", "eye-b")),
+    ),
 }
 # By name: how many times, and how many facts each time.
 WORDINGS: dict[Split, tuple[str, int]] = {"forget": ("abc", 8), "few": ("a", 4)}

@@ -2,7 +2,9 @@
 
 The base model is frozen and comes out bit for bit as it went in. The order of rows, LoRA's start
 and dropout follow from the seed, so the same fit gives the same bytes on the same machine, also
-when it was interrupted and resumed. Memory: the model, its activations for one batch, and for each
+when it was interrupted and resumed. Joined processes (`processes.together`) share the rows of each
+batch; the result is that of one process but for rounding and dropout, and either can resume the
+other's fit. Memory: the model, its activations for one batch, and for each
 adapted matrix of (out, in) 4 bytes x 4 x rank x (out + in): weights, gradient and Adam's moments,
 in float32.
 """
@@ -17,19 +19,25 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from safetensors import SafetensorError
 from torch import bfloat16
+from transformers.utils import logging as _logging
 
 from excise.records.errors import InputError
 from excise.training import checkpoints
 from excise.training.adapter import attached, save_adapter
+from excise.training.advice import advising
+from excise.training.arguments import arguments
 from excise.training.checkpoints import clear_checkpoints
 from excise.training.loss import answer_cross_entropy
+from excise.training.processes import world
+from excise.training.recompute import recomputing
 from excise.training.seeding import seeded, shuffled_order
 from excise.training.settings import FitResult, FitSettings
-from excise.training.trainer import AnswerTrainer, Loss, Rows, arguments
+from excise.training.sharding import sharded
+from excise.training.trainer import AnswerTrainer, Loss, Rows
 from excise.vlm.load import VLM
 from excise.vlm.packing import EncodedRow, Packer
 from excise.vlm.parts import linear_targets
@@ -58,8 +66,9 @@ def fit(
         rows: what to train on; each is seen about `settings.epochs` times.
         out: folder for the PEFT adapter. A fit that was interrupted there goes on from its last
             checkpoint; one that is done there is not repeated.
-        loss: takes the model and a batch of `Packer.collate`, returns a scalar; the mean cross
-            entropy of the answer tokens if None.
+        loss: takes the model and a batch of `Packer.collate`, returns a scalar, a mean over the
+            batch's answer tokens; their cross entropy if None. Several processes weight it by
+            those tokens.
         identity: whatever else the result depends on, such as a loss's own settings, so that a fit
             with another identity does not resume from this one.
         progress: is told steps done and steps in all after each step.
@@ -75,6 +84,7 @@ def fit(
     targets = linear_targets(vlm.model, vlm.parts)
     packer = Packer(vlm.processor, vlm.model)
     steps = settings.total_steps(len(rows))
+    processes = world()
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and vlm.dtype == bfloat16)
     content = [
         settings.model_dump_json(),
@@ -83,31 +93,44 @@ def fit(
         identity,
         _digest(packer.encode(row) for row in rows),
     ]
+    digest = hashlib.sha256("\n".join(content).encode()).hexdigest()
     out = Path(out)
+    gpus = sorted({p.device.index for p in vlm.model.parameters() if p.device.type == "cuda"})
+    if processes.size > 1 and len({p.device for p in vlm.model.parameters()}) > 1:
+        raise InputError("the model is spread over devices, expected one process for it")
     try:
-        done = checkpoints.begin(out, hashlib.sha256("\n".join(content).encode()).hexdigest())
+        done = processes.from_main(lambda: checkpoints.begin(out, digest))
         if done is not None:
             return done
-        with _quiet(), seeded(seed), attached(vlm.model, targets, settings) as adapter:
+        with (
+            _quiet(),
+            advising(vlm.model, targets, settings, lambda: _longest(packer, rows)),
+            seeded(seed, gpus),
+            attached(vlm.model, targets, settings) as adapter,
+            recomputing(vlm.model, vlm.parts.language_model, settings.gradient_checkpointing),
+            sharded(vlm.model, vlm.parts.language_model, targets, processes),
+        ):
             trainer = AnswerTrainer(
                 model=adapter,
                 loss=loss,
-                progress=progress,
+                batch=settings.batch,
+                world=processes,
+                progress=progress if processes.main else None,
                 args=arguments(
                     settings,
                     out / checkpoints.FOLDER,
                     steps=steps,
                     seed=seed,
                     bf16=bf16,
-                    cpu=vlm.device.type == "cpu",
+                    place=vlm.device,
+                    saves=processes.main,
                 ),
                 train_dataset=Rows(
                     rows, shuffled_order(len(rows), steps * settings.batch, seed), packer
                 ),
                 data_collator=packer.collate,
             )
-            trainer.run(checkpoints.latest(out))
-            save_adapter(adapter, targets, vlm.name, out)
+            trainer.run(processes.from_main(lambda: checkpoints.latest(out)))
             result = FitResult(
                 losses=[entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
                 seconds=time.monotonic() - started,
@@ -115,7 +138,8 @@ def fit(
                 trainable=sum(p.numel() for p in adapter.parameters() if p.requires_grad),
                 targets=targets,
             )
-        checkpoints.finish(out, result)
+            processes.from_main(lambda: save_adapter(adapter, targets, vlm.name, out))
+        processes.from_main(lambda: checkpoints.finish(out, result))
     except (OSError, SafetensorError) as error:
         _cannot_write(out, error)
     except RuntimeError as error:
@@ -127,10 +151,20 @@ def fit(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the libraries' notices to each other about names that will change."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
+    """Without the libraries' notices about names that will change and clocks of file systems."""
+    logging: Any = _logging  # transformers leaves it without types
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def _longest(packer: Packer, rows: Sequence[Row]) -> int:
+    return max(packer.encode(row).input_ids.numel() for row in rows)
 
 
 def _digest(rows: Iterable[EncodedRow]) -> str:

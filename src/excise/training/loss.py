@@ -1,21 +1,25 @@
 """Losses on the answers of a packed batch.
 
-The head runs on labelled positions only: of a row with a picture most positions have no label, and
-a vocabulary of 150,000 words would set the memory peak.
+The head runs on labelled positions only, and the cross entropy sees the logits of a chunk of them
+at a time (see `head.py`). Pictures' features come from the model's `FeatureCache` if the batch says
+which pictures it has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from excise.training.head import Chunks, chunk_of, run_to_head
+from excise.vlm.features import feature_cache
 from excise.vlm.packing import IGNORED
 
-NOT_FOR_THE_MODEL = ("labels", "roles")
+NOT_FOR_THE_MODEL = ("labels", "roles", "pictures")
+"""`pictures` is a list with the `EncodedPicture` or None of each sequence."""
 
 
 class Labelled(NamedTuple):
@@ -29,23 +33,47 @@ class Labelled(NamedTuple):
     """(N,): `excise.vlm.role_id` of each token's turn."""
 
 
-def labelled_logits(model: PreTrainedModel, batch: Mapping[str, Tensor]) -> Labelled:
-    """One forward pass; logits where there are labels.
+def labelled_logits(model: PreTrainedModel, batch: Mapping[str, Any]) -> Labelled:
+    """One forward pass; logits where there are labels, all of them at once.
 
     Args:
         model: the model, with an adapter or without.
         batch: what `excise.vlm.Packer.collate` makes, on the model's device.
     """
-    labels, roles = batch["labels"], batch["roles"]
+    logits = _run(model, batch, batch["labels"].numel()).first.float()
+    answered = batch["labels"] != IGNORED
+    return Labelled(logits, batch["labels"][answered], batch["roles"][answered])
+
+
+def answer_logprobs(
+    model: PreTrainedModel, batch: Mapping[str, Any], *, chunk: int | None = None
+) -> Tensor:
+    """Log-probability of each answer token, (N,), float32, in the order of rows and positions.
+
+    Args:
+        chunk: at how many positions the logits are in memory at once; None for about 64 MiB.
+    """
+    labels = batch["labels"]
+    targets = labels[labels != IGNORED]
+    return _run(model, batch, chunk or chunk_of(model)).map(_logprobs, targets)
+
+
+def answer_cross_entropy(
+    model: PreTrainedModel, batch: Mapping[str, Any], *, chunk: int | None = None
+) -> Tensor:
+    """Mean cross entropy over the answer tokens of the batch, each of equal weight (a scalar)."""
+    return -answer_logprobs(model, batch, chunk=chunk).mean()
+
+
+def _logprobs(logits: Tensor, targets: Tensor) -> Tensor:
+    wanted = targets.to(logits.device)
+    return -nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
+
+
+def _run(model: PreTrainedModel, batch: Mapping[str, Any], chunk: int) -> Chunks:
+    labels = batch["labels"]
     keep = torch.zeros_like(labels, dtype=torch.bool)
     keep[:, :-1] = labels[:, 1:] != IGNORED
     inputs = {name: value for name, value in batch.items() if name not in NOT_FOR_THE_MODEL}
-    logits = model(**inputs, use_cache=False, logits_to_keep=keep).logits
-    answered = labels != IGNORED
-    return Labelled(logits.float(), labels[answered], roles[answered])
-
-
-def answer_cross_entropy(model: PreTrainedModel, batch: Mapping[str, Tensor]) -> Tensor:
-    """Mean cross entropy over the answer tokens of the batch, each of equal weight (a scalar)."""
-    labelled = labelled_logits(model, batch)
-    return nn.functional.cross_entropy(labelled.logits, labelled.targets)
+    with feature_cache(model).serving(batch.get("pictures", ())):
+        return run_to_head(model, inputs, keep, chunk)

@@ -8,7 +8,7 @@ runs after. The order of rows comes from a generator of its own.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,10 +16,13 @@ import torch
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """All global generators start from `seed` inside, and go on as before outside."""
+def seeded(seed: int, gpus: Sequence[int] = ()) -> Iterator[None]:
+    """All global generators start from `seed` inside, and go on as before outside.
+
+    `gpus` are those in use; to look at another one would take memory there.
+    """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=gpus):
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         torch.manual_seed(seed)
@@ -28,6 +31,15 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Set torch's generator for one step of one of several processes.
+
+    Dropout then differs between processes and steps, and does not hang on what ran before, so that
+    a fit may go on with another number of processes.
+    """
+    torch.manual_seed(random.Random(f"{seed}-{step}-{rank}").getrandbits(63))
 
 
 def shuffled_order(rows: int, length: int, seed: int) -> list[int]:

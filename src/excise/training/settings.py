@@ -12,8 +12,10 @@ class FitSettings(BaseModel):
     """How an adapter is trained. The defaults are those of the SMFA authors' code.
 
     `batch` counts rows, `warmup` is the share of steps in which the learning rate rises, `steps`
-    takes the place of `epochs`. `precision` is that of the forward pass; adapter weights are
-    float32 always. "auto" computes in bfloat16 where the model is stored so, else in float32.
+    takes the place of `epochs`. `gradient_checkpointing` runs each layer once more in the backward
+    pass and saves most of the memory for activations. `precision` is that of the forward pass;
+    adapter weights are float32 always. "auto" computes in bfloat16 where the model is stored so,
+    else in float32.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +32,7 @@ class FitSettings(BaseModel):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     max_grad_norm: float = Field(1.0, gt=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    gradient_checkpointing: bool = False
 
     def total_steps(self, rows: int) -> int:
         """Optimiser steps for so many rows; a last batch that is not full counts as one."""

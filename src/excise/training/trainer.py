@@ -1,4 +1,11 @@
-"""`transformers.Trainer` with our batches and our loss, silent but for what it tells its caller."""
+"""`transformers.Trainer` with our batches and our loss, silent but for what it tells its caller.
+
+With several processes each has a Trainer that believes it is alone (see `processes.py`) and runs
+its part of every batch. After the backward pass the gradients are added up, each process's weighted
+by its number of answer tokens, so that every Trainer goes on with the gradient and the loss of the
+whole batch: the mean over its answer tokens, as in one process. Costs one sum of 4 bytes per
+trained parameter a step.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
     ProgressCallback,
     Trainer,
     TrainerCallback,
-    TrainingArguments,
 )
 
-from excise.training.settings import FitSettings
-from excise.vlm.packing import EncodedRow, Packer
+from excise.training.seeding import seed_step
+from excise.training.world import ALONE, World
+from excise.vlm.packing import IGNORED, EncodedRow, Packer
 from excise.vlm.rows import Row
 
 Loss = Callable[[PreTrainedModel, Mapping[str, Tensor]], Tensor]
@@ -38,13 +46,28 @@ class Rows(Dataset[EncodedRow]):
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc,unused-ignore]
-    """The Trainer, with a loss that sees the batch and nothing else."""
+    """The Trainer, with a loss that sees the batch and nothing else.
+
+    Args:
+        loss: takes the model and a batch, returns the mean over the batch's answer tokens.
+        batch: rows a step, over all processes.
+        world: the processes among which each batch is shared.
+    """
 
     def __init__(
-        self, *, loss: Loss, progress: Callable[[int, int], None] | None = None, **given: Any
+        self,
+        *,
+        loss: Loss,
+        batch: int,
+        world: World = ALONE,
+        progress: Callable[[int, int], None] | None = None,
+        **given: Any,
     ) -> None:
         super().__init__(**given)
         self._loss = loss
+        self._batch = batch
+        self._world = world
+        self._tokens: Tensor | None = None
         self.model_accepts_loss_kwargs = False  # the loss is a mean already
         self.remove_callback(ProgressCallback)  # they print every step
         self.remove_callback(PrinterCallback)
@@ -53,7 +76,47 @@ class AnswerTrainer(Trainer):  # type: ignore[misc,unused-ignore]
 
     def run(self, checkpoint: Path | None) -> None:
         """Train, from a checkpoint if there is one."""
+        self._world.follow_main(self._trained())
         self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """This process's part of every batch.
+
+        A process that gets no row runs one all the same, for nothing (see `training_step`): sharded
+        layers are put together only when every process runs them.
+        """
+        given: Any = self.train_dataset
+        rows = range(len(given))
+        batches = [rows[start : start + self._batch] for start in rows[:: self._batch]]
+        loader = DataLoader(
+            given,
+            batch_sampler=[list(self._world.share(batch)) or [batch[0]] for batch in batches],
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Forward and backward; returns the loss of the whole batch, on every process."""
+        if self._world.size == 1:
+            return super().training_step(model, inputs, num_items_in_batch)
+        seed_step(self.args.seed, self.state.global_step, self._world.rank)
+        idle = self._world.rank >= self._batch
+        tokens = 0 if idle else int((inputs["labels"] != IGNORED).sum())
+        self._tokens = torch.tensor(float(tokens), device=self.args.device)
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        trained = self._trained()
+        pieces = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in trained]
+        flat = torch.cat([*(piece.reshape(-1) for piece in pieces), loss[None], self._tokens[None]])
+        self._world.add_up(flat)
+        flat = flat[:-1] / flat[-1]
+        sizes = [parameter.numel() for parameter in trained]
+        for parameter, piece in zip(trained, torch.split(flat[:-1], sizes), strict=True):
+            parameter.grad = piece.view_as(parameter)
+        return flat[-1]
 
     def compute_loss(  # type: ignore[override,unused-ignore]
         self,
@@ -62,43 +125,12 @@ class AnswerTrainer(Trainer):  # type: ignore[misc,unused-ignore]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        return self._loss(model, inputs)  # type: ignore[arg-type]
+        loss = self._loss(model, inputs).to(self.args.device)  # type: ignore[arg-type]
+        return loss if self._tokens is None else loss * self._tokens
 
-
-def arguments(
-    settings: FitSettings, folder: Path, *, steps: int, seed: int, bf16: bool, cpu: bool
-) -> TrainingArguments:
-    """Trainer arguments: rows in the given order, ten checkpoints, the newest two kept."""
-    args = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=settings.batch,
-        max_steps=steps,
-        learning_rate=settings.lr,
-        lr_scheduler_type=settings.schedule if settings.warmup == 0 else _warm(settings),
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch",
-        bf16=bf16,
-        use_cpu=cpu,
-        seed=seed,
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=not cpu,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_steps=max(1, -(-steps // 10)),
-        save_total_limit=2,
-        report_to="none",
-        disable_tqdm=True,
-    )
-    args._n_gpu = min(args.n_gpu, 1)  # never torch's DataParallel, which would split packed masks
-    return args
-
-
-def _warm(settings: FitSettings) -> str:
-    return "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
+    def _trained(self) -> list[nn.Parameter]:
+        model: Any = self.model
+        return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 class _Report(TrainerCallback):  # type: ignore[misc,unused-ignore]

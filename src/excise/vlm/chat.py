@@ -2,8 +2,12 @@
 
 Everything comes from `processor.apply_chat_template`: the prompt ends where the template would
 have the model speak, the answer is what the template adds for the assistant's message, up to and
-with its end marker. Templates that have no end marker get the end-of-sequence token. Control
-tokens inside a question or an answer are refused, since they would be read as format.
+with its end marker. A template without one, or with one that is no token of the vocabulary, gets
+the end-of-sequence token right behind the answer. Where the template begins an answer otherwise
+than its generation prompt ends (LLaVA-OneVision: `assistant \n` and `assistant\n`), the
+generation prompt counts, because that is what the model answers to.
+Templates that take only strings as content are found out once, and given strings.
+Control tokens inside a question or an answer are refused, since they would be read as format.
 About 0.1 ms a conversation; the results are cached by the caller.
 """
 
@@ -15,9 +19,15 @@ from typing import Any, NamedTuple
 from transformers import PreTrainedModel, ProcessorMixin
 
 from excise.records.errors import InputError
+from excise.vlm.tokens import end_of_sequence, image_id, named_tokens, special_tokens
 
 PROBE = "Q"
 """A question that is only asked to see the format around it."""
+
+NO_TEMPLATE = (
+    "processor without chat template, expected chat_template.jinja beside it, or one given with "
+    "--chat-template FILE (chat_template= of load)"
+)
 
 
 class Conversation(NamedTuple):
@@ -43,14 +53,13 @@ class Chat:
     def __init__(self, processor: ProcessorMixin, model: PreTrainedModel) -> None:
         self.processor = processor
         self.tokenizer: Any = processor.tokenizer
-        self.image_id: int | None = getattr(model.config, "image_token_id", None)
-        if self.image_id is None:
-            self.image_id = getattr(model.config, "image_token_index", None)
-        self._control = {str(token) for token in self.tokenizer.all_special_tokens}
-        image_token = getattr(processor, "image_token", None)
-        if isinstance(image_token, str):
-            self._control.add(image_token)
-        self.end_ids = _end_of_sequence(self.tokenizer, model) | self._end_marker()
+        self.image_id = image_id(processor, model)
+        self._special = special_tokens(self.tokenizer)
+        self._control = {*self._special.values(), *named_tokens(processor)}
+        self._image_token = getattr(processor, "image_token", None)
+        self._strings = False
+        self._strings = self._takes_only_strings()
+        self.end_ids = end_of_sequence(self.tokenizer, model) | self._end_marker()
         if not self.end_ids:
             raise InputError("the tokenizer has no end-of-sequence token, expected one")
         eos: int | None = self.tokenizer.eos_token_id
@@ -60,7 +69,7 @@ class Chat:
 
     def text(self, question: str, *, picture: bool) -> str:
         """The prompt as text, through the point where the model is to speak."""
-        return self._render([_user(question, picture)], speak=True)
+        return self._render([self._user(question, picture)], speak=True)
 
     def prompt(self, question: str, *, picture: bool) -> tuple[int, ...]:
         """Token ids of the prompt.
@@ -88,15 +97,18 @@ class Chat:
         for place in range(start, len(whole)):
             if whole[place] in self.end_ids:
                 return Conversation(whole[: place + 1], start)
-        return Conversation((*self._joined(asked, prompt, written.rstrip()), self._stop), start)
+        place = written.rfind(answer.strip())
+        said = written[: place + len(answer.strip())] if place >= 0 else written.rstrip()
+        return Conversation((*self._joined(asked, prompt, said), self._stop), start)
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """Token ids of rendered text; a beginning-of-sequence token is never doubled."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=self.adds_bos(text)))
 
     def adds_bos(self, text: str) -> bool:
+        """Whether the tokenizer is to add its own first token: not if the template wrote it."""
         bos = self.tokenizer.bos_token
-        return bos is None or not text.startswith(bos)
+        return bos is None or bos not in text
 
     def decode(self, ids: Iterable[int]) -> str:
         """Generated ids as an answer: no special tokens, no blanks around it."""
@@ -111,15 +123,51 @@ class Chat:
 
     def _answer(self, prompt: str, question: str, answer: str, picture: bool) -> str:
         """What the template writes after the prompt for an assistant who says `answer`."""
-        said = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
-        whole = self._render([_user(question, picture), said], speak=False)
-        if not whole.startswith(prompt):
-            raise InputError(
-                "chat template: the assistant's message does not continue the generation prompt"
-            )
-        return whole[len(prompt) :]
+        user = self._user(question, picture)
+        whole = self._render([user, self._message("assistant", answer)], speak=False)
+        if whole.startswith(prompt):
+            return whole[len(prompt) :]
+        asked = self._render([user], speak=False)
+        other = "A" if answer.lstrip().startswith(PROBE) else PROBE
+        probed = self._render([user, self._message("assistant", other)], speak=False)
+        pairs = enumerate(zip(whole, probed, strict=False))
+        begun = next((place for place, (a, b) in pairs if a != b), len(whole))
+        if prompt.startswith(asked) and whole.startswith(asked):
+            opening, header = prompt[len(asked) :], whole[len(asked) : begun]
+            if "".join(opening.split()).startswith("".join(header.split())):
+                return whole[begun:]
+        raise InputError(
+            "chat template: the assistant's message does not continue the generation prompt"
+        )
+
+    def _user(self, question: str, picture: bool) -> dict[str, Any]:
+        return self._message("user", question, picture)
+
+    def _message(self, role: str, text: str, picture: bool = False) -> dict[str, Any]:
+        if self._strings:
+            return {"role": role, "content": f"{self._image_token}\n{text}" if picture else text}
+        content: list[dict[str, Any]] = [{"type": "image"}] if picture else []
+        return {"role": role, "content": [*content, {"type": "text", "text": text}]}
+
+    def _takes_only_strings(self) -> bool:
+        """Whether the template writes a list of contents as Python would, or cannot read one."""
+        try:
+            text = self._render([self._message("user", PROBE)], speak=True)
+        except InputError:
+            text = ""
+        if PROBE in text and "'type'" not in text:
+            return False
+        self._strings = True
+        try:
+            return PROBE in self._render([self._message("user", PROBE)], speak=True)
+        except InputError:
+            return False  # the first complaint is the one to hear
+        finally:
+            self._strings = False
 
     def _render(self, messages: list[dict[str, Any]], *, speak: bool) -> str:
+        if not getattr(self.processor, "chat_template", None):
+            raise InputError(NO_TEMPLATE)
         try:
             text = self.processor.apply_chat_template(
                 messages, add_generation_prompt=speak, tokenize=False
@@ -130,27 +178,13 @@ class Chat:
 
     def _end_marker(self) -> frozenset[int]:
         """The first special token that the template writes after an answer."""
-        special = set(self.tokenizer.all_special_ids)
         written = self._answer(self.text(PROBE, picture=True), PROBE, PROBE, True)
         ids = self.tokenizer.encode(written, add_special_tokens=False)
-        said = next((place for place, token in enumerate(ids) if token not in special), len(ids))
-        return frozenset([token for token in ids[said:] if token in special][:1])
+        begun = (place for place, token in enumerate(ids) if token not in self._special)
+        said = next(begun, len(ids))
+        return frozenset([token for token in ids[said:] if token in self._special][:1])
 
     def _refuse_control(self, what: str, text: str) -> None:
         for token in sorted(self._control):
             if token in text:
                 raise InputError(f'{what} holds the control token "{token}", expected plain text')
-
-
-def _user(question: str, picture: bool) -> dict[str, Any]:
-    content: list[dict[str, Any]] = [{"type": "image"}] if picture else []
-    return {"role": "user", "content": [*content, {"type": "text", "text": question}]}
-
-
-def _end_of_sequence(tokenizer: Any, model: PreTrainedModel) -> frozenset[int]:
-    found: set[int] = set()
-    settings = getattr(model, "generation_config", None)
-    for value in (getattr(settings, "eos_token_id", None), tokenizer.eos_token_id):
-        if value is not None:
-            found |= set(value) if isinstance(value, list | tuple) else {int(value)}
-    return frozenset(found)

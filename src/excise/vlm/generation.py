@@ -1,10 +1,11 @@
 """Greedy answers to many questions at once, the same as one by one.
 
-Questions are ordered by picture and length. A batch's distinct pictures run through the vision
-tower and the language model once; their key-value cache is copied to the questions, which then
-only cost their own tokens. Answers that are over leave the batch, so one long caption does not
-hold up sixty-three short answers. On a model whose prefixes cannot be shared, `generate` does the
-work on whole prompts of one length, so that it needs no padding.
+Where prefixes can be shared (`sharing.py`), the questions about a picture stand packed behind it
+(`decoding.py`), so that a picture is read once for several questions, each of which then costs its
+own tokens. Sequences of like length run together, and answers that are over leave, so one long
+caption does not hold up sixty-three short answers. On other models `generate` does the work on
+whole prompts of one length, so that it needs no padding. Either way an answer is the likeliest
+token each time: penalties and bans of the checkpoint's generation settings do not apply.
 """
 
 from __future__ import annotations
@@ -16,27 +17,38 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from excise.vlm.chat import Chat
+from excise.vlm.collation import joined_tokens, model_inputs
+from excise.vlm.decoding import Lanes, decode
+from excise.vlm.features import feature_cache
+from excise.vlm.layout import Line, Reader, common_prefix, lay_out
 from excise.vlm.load import VLM
-from excise.vlm.packing import join_pictures
+from excise.vlm.masks import moved
 from excise.vlm.pictures import EncodedPicture, Pictures
-from excise.vlm.sharing import common_prefix, sharing_obstacle
+from excise.vlm.sharing import sharing_obstacle
+from excise.vlm.trial import evaluating
+
+ROW_TOKENS = 512
+"""Prompts and answers behind one prefix, in tokens, unless the prefix itself is longer: every token
+of a sequence costs attention over them all."""
+
+PLAIN = {
+    "do_sample": False,
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "bad_words_ids": None,
+    "suppress_tokens": None,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class _Prompt:
-    """A prompt of which the first `shared` ids are those of every prompt with its picture."""
-
-    ids: tuple[int, ...]
-    shared: int
+    number: int
+    line: Line
     picture: EncodedPicture | None
-
-    @property
-    def own(self) -> tuple[int, ...]:
-        return self.ids[self.shared :]
 
 
 @torch.inference_mode()
@@ -59,164 +71,162 @@ def answer(
     Raises:
         InputError: control tokens in a question, or a picture that the model cannot take.
     """
-    model: Any = vlm.model
-    chat = Chat(vlm.processor, model)
-    pictures = Pictures(chat, model)
-    was_training = model.training
-    model.eval()
-    shares = sharing_obstacle(model) is None
-    try:
-        answers: dict[tuple[str | None, str], str] = {}
-        keyed = [
-            (None if picture is None else pictures.encode(picture), text)
-            for picture, text in questions
-        ]
-        keys = [(None if picture is None else picture.key, text) for picture, text in keyed]
-        distinct = dict(zip(keys, keyed, strict=True))
-        for with_picture in (False, True):
-            group = [key for key in distinct if (key[0] is not None) == with_picture]
-            prompts = _prompts(chat, [distinct[key] for key in group])
-            for batch in _batches(prompts, batch_size, same_length=not shares):
-                run = _shared if shares else _plain
-                ids = run(model, chat, [prompts[i] for i in batch], max_new_tokens)
-                answers.update(
-                    {group[i]: chat.decode(out) for i, out in zip(batch, ids, strict=True)}
-                )
-        return [answers[key] for key in keys]
-    finally:
-        model.train(was_training)
-
-
-def _prompts(chat: Chat, asked: list[tuple[EncodedPicture | None, str]]) -> list[_Prompt]:
-    if not asked:
+    if not questions:
         return []
-    raw = [chat.prompt(text, picture=picture is not None) for picture, text in asked]
-    # The last token of a prompt has to be run for each question: it makes the first logits.
-    common = min(common_prefix(raw), min(map(len, raw)) - 1)
-    prompts = []
-    for (picture, _), ids in zip(asked, raw, strict=True):
-        if picture is None:
-            prompts.append(_Prompt(ids, common, None))
-        else:
-            whole = picture.splice.apply(ids)
-            prompts.append(_Prompt(whole, common + picture.splice.growth, picture))
-    return prompts
+    speaker = _Speaker(vlm, max_new_tokens)
+    with evaluating(vlm.model):
+        shared = sharing_obstacle(vlm.model, vlm.processor) is None
+        keys, prompts = speaker.prompts(questions)
+        said: dict[int, list[int]] = {}
+        for with_picture in (False, True):
+            group = [p for p in prompts if (p.picture is not None) == with_picture]
+            if shared:
+                for rows in _batches(_rows(group, max_new_tokens, batch_size), batch_size):
+                    said.update(speaker.packed(rows))
+            else:
+                for batch in _of_one_length(group, batch_size):
+                    said.update(speaker.alone(batch))
+    return [speaker.chat.decode(said[key]) for key in keys]
 
 
-def _batches(prompts: list[_Prompt], size: int, *, same_length: bool) -> list[list[int]]:
-    def order(index: int) -> tuple[Any, ...]:
-        prompt = prompts[index]
-        key = prompt.picture.key if prompt.picture else ""
-        if same_length:
-            return (len(prompt.ids), key)
-        return (prompt.shared, key, len(prompt.own))
+class _Speaker:
+    """Runs batches of prompts on one model."""
 
-    places = sorted(range(len(prompts)), key=order)
-    if not same_length:
-        groups = [places]
-    else:
-        groups = [list(g) for _, g in groupby(places, key=lambda i: len(prompts[i].ids))]
+    def __init__(self, vlm: VLM, limit: int) -> None:
+        self._model: PreTrainedModel = vlm.model
+        self._limit = limit
+        self.chat = Chat(vlm.processor, vlm.model)
+        self._pictures = Pictures(self.chat, vlm.model)
+        self._reader = Reader(vlm.model, self.chat, self._pictures)
+
+    def prompts(
+        self, questions: Sequence[tuple[Image.Image | None, str]]
+    ) -> tuple[list[int], list[_Prompt]]:
+        """The number of each question's prompt, and the different prompts."""
+        numbers: dict[tuple[str | None, str], int] = {}
+        prompts: list[_Prompt] = []
+        asked = []
+        for shown, text in questions:
+            picture = None if shown is None else self._pictures.encode(shown)
+            key = (None if picture is None else picture.key, text)
+            if key not in numbers:
+                numbers[key] = len(prompts)
+                ids = self.chat.prompt(text, picture=picture is not None)
+                ids = ids if picture is None else picture.splice.apply(ids)
+                prompts.append(_Prompt(len(prompts), self._reader.line(ids, picture), picture))
+            asked.append(numbers[key])
+        return asked, prompts
+
+    def packed(self, rows: list[list[_Prompt]]) -> dict[int, list[int]]:
+        """New ids by prompt number; each row's prompts share one picture, or have none."""
+        device = self._model.device
+        groups = [[prompt.line for prompt in row] for row in rows]
+        layouts = [lay_out(lines, _shared(lines)) for lines in groups]
+        batch = model_inputs(
+            self._reader,
+            layouts,
+            [row[0].picture for row in rows],
+            pad_id=self.chat.pad_id,
+            packed=True,
+        )
+        with feature_cache(self._model).serving(batch.pop("pictures")):
+            new = decode(
+                self._model,
+                self._reader,
+                Lanes.of(groups, device),
+                moved(batch, device),
+                joined_tokens(layouts).to(device),
+                ends=self.chat.end_ids,
+                pad_id=self.chat.pad_id,
+                limit=self._limit,
+            )
+        numbers = [prompt.number for row in rows for prompt in row]
+        return dict(zip(numbers, new, strict=True))
+
+    def alone(self, prompts: list[_Prompt]) -> dict[int, list[int]]:
+        """transformers' own `generate` on whole prompts of one length."""
+        batch = model_inputs(
+            self._reader,
+            [lay_out([prompt.line], 0) for prompt in prompts],
+            [prompt.picture for prompt in prompts],
+            pad_id=self.chat.pad_id,
+            packed=False,
+        )
+        model: Any = self._model
+        with feature_cache(self._model).serving(batch.pop("pictures")):
+            out = model.generate(
+                **moved(batch, model.device),
+                **PLAIN,
+                max_new_tokens=self._limit,
+                eos_token_id=sorted(self.chat.end_ids),
+                pad_token_id=self.chat.pad_id,
+            )
+        new = {}
+        for prompt, row in zip(prompts, out.tolist(), strict=True):
+            said = row[len(prompt.line.ids) :]
+            ends = [place for place, token in enumerate(said) if token in self.chat.end_ids]
+            new[prompt.number] = said[: ends[0]] if ends else said
+        return new
+
+
+def _shared(lines: Sequence[Line]) -> int:
+    """Tokens that all have in common; the last of a prompt makes its own first logits."""
+    ids = [line.ids for line in lines]
+    return min(common_prefix(ids), min(map(len, ids)) - 1)
+
+
+def _rows(prompts: list[_Prompt], limit: int, most: int) -> list[list[_Prompt]]:
+    """Prompts that are to share a sequence, of one picture and like length, at most `most` each."""
+    rows: list[list[_Prompt]] = []
+    for _, group in groupby(sorted(prompts, key=_order), key=_picture):
+        together = [*group]
+        shared = _shared([prompt.line for prompt in together])
+        room = max(shared, ROW_TOKENS)
+        row: list[_Prompt] = []
+        taken = 0
+        for prompt in together:
+            own = len(prompt.line.ids) - shared + limit // 2
+            if row and (taken + own > room or len(row) == most):
+                rows.append(row)
+                row, taken = [], 0
+            row.append(prompt)
+            taken += own
+        rows.append(row)
+    return rows
+
+
+def _batches(rows: list[list[_Prompt]], size: int) -> list[list[list[_Prompt]]]:
+    """Rows of like length, at most `size` prompts a batch."""
+    batches: list[list[list[_Prompt]]] = []
+    room = 0
+    for row in sorted(rows, key=_length):
+        if len(row) > room:
+            batches.append([])
+            room = size
+        batches[-1].append(row)
+        room -= len(row)
+    return batches
+
+
+def _of_one_length(prompts: list[_Prompt], size: int) -> list[list[_Prompt]]:
+    ordered = sorted(prompts, key=_order)
+    groups = [[*g] for _, g in groupby(sorted(ordered, key=_tokens), key=_tokens)]
     return [g[start : start + size] for g in groups for start in range(0, len(g), size)]
 
 
-def _shared(
-    model: PreTrainedModel, chat: Chat, prompts: list[_Prompt], limit: int
-) -> list[list[int]]:
-    """Greedy decoding behind shared prefixes; a list of new ids for each prompt."""
-    device = model.device
-    heads: dict[str | None, int] = {}
-    firsts: list[_Prompt] = []
-    for prompt in prompts:
-        key = prompt.picture.key if prompt.picture else None
-        if key not in heads:
-            heads[key] = len(firsts)
-            firsts.append(prompt)
-    owner = torch.tensor(
-        [heads[p.picture.key if p.picture else None] for p in prompts], device=device
-    )
-
-    cache, seen = None, torch.zeros(len(prompts), 0, dtype=torch.long, device=device)
-    if max(prompt.shared for prompt in prompts) > 0:
-        # Padded on the right: real tokens never look there, and no padding has an empty mask row.
-        ids, mask = _pad([p.ids[: p.shared] for p in firsts], chat.pad_id, left=False)
-        pictures = join_pictures([p.picture for p in firsts if p.picture is not None])
-        out = model(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            position_ids=torch.arange(ids.shape[1], device=device).expand_as(ids),
-            use_cache=True,
-            logits_to_keep=1,
-            **{name: tensor.to(device) for name, tensor in pictures.items()},
-        )
-        cache, seen = out.past_key_values, mask.to(device)[owner]
-        cache.batch_select_indices(owner)
-
-    ids, mask = _pad([prompt.own for prompt in prompts], chat.pad_id, left=True)
-    ids, mask = ids.to(device), mask.to(device)
-    start = torch.tensor([prompt.shared for prompt in prompts], device=device)[:, None]
-    position = (start + mask.cumsum(1) - 1).clamp(min=0)
-    seen = torch.cat([seen, mask], dim=1)
-    new: list[list[int]] = [[] for _ in prompts]
-    alive = list(range(len(prompts)))
-    for step in range(limit):
-        out = model(
-            input_ids=ids,
-            attention_mask=seen,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = out.past_key_values
-        chosen = out.logits[:, -1].argmax(-1)
-        tokens = chosen.tolist()
-        going = [slot for slot, token in enumerate(tokens) if token not in chat.end_ids]
-        for slot in going:
-            new[alive[slot]].append(tokens[slot])
-        if not going or step == limit - 1:
-            break
-        position = position[:, -1:] + 1
-        if len(going) < len(alive):
-            rest = torch.tensor(going, device=device)
-            cache.batch_select_indices(rest)
-            chosen, seen, position = chosen[rest], seen[rest], position[rest]
-            alive = [alive[slot] for slot in going]
-        ids = chosen[:, None]
-        seen = torch.cat([seen, seen.new_ones(len(alive), 1)], dim=1)
-    return new
+def _order(prompt: _Prompt) -> tuple[str, int, int]:
+    return _picture(prompt), _tokens(prompt), prompt.number
 
 
-def _plain(
-    model: PreTrainedModel, chat: Chat, prompts: list[_Prompt], limit: int
-) -> list[list[int]]:
-    """transformers' own `generate` on whole prompts of one length."""
-    ids = torch.tensor([prompt.ids for prompt in prompts], device=model.device)
-    pictures = join_pictures([p.picture for p in prompts if p.picture is not None])
-    generator: Any = model
-    out = generator.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        num_beams=1,
-        max_new_tokens=limit,
-        eos_token_id=sorted(chat.end_ids),
-        pad_token_id=chat.pad_id,
-        **{name: tensor.to(model.device) for name, tensor in pictures.items()},
-    )
-    new: list[list[int]] = []
-    for row in out[:, ids.shape[1] :].tolist():
-        ends = [place for place, token in enumerate(row) if token in chat.end_ids]
-        new.append(row[: ends[0]] if ends else row)
-    return new
+def _picture(prompt: _Prompt) -> str:
+    return "" if prompt.picture is None else prompt.picture.key
 
 
-def _pad(rows: list[tuple[int, ...]], fill: int, *, left: bool) -> tuple[Tensor, Tensor]:
-    """Token ids and their mask, both (B, longest)."""
-    longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), fill)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    for place, row in enumerate(rows):
-        where = slice(longest - len(row), longest) if left else slice(0, len(row))
-        ids[place, where] = torch.tensor(row)
-        mask[place, where] = 1
-    return ids, mask
+def _tokens(prompt: _Prompt) -> int:
+    return len(prompt.line.ids)
+
+
+def _length(row: list[_Prompt]) -> int:
+    lines = [prompt.line for prompt in row]
+    shared = _shared(lines)
+    return shared + sum(len(line.ids) - shared for line in lines)

@@ -8,7 +8,7 @@ on with random ones.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,26 +19,25 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
     PreTrainedConfig,
     PreTrainedModel,
     ProcessorMixin,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.utils import logging
 
 from excise.records.errors import InputError
+from excise.vlm.features import FeatureCache, feature_cache
+from excise.vlm.memory import FOUR_BITS, gib, is_out_of_memory
 from excise.vlm.parts import Parts, find_parts
+from excise.vlm.pictures import allow_image_tokens
+from excise.vlm.placement import DeviceMap, Placement, keep_trainable, outline, placement
+from excise.vlm.sources import first_line, read_config, read_processor, read_template
 from excise.vlm.weights_hash import hash_weights, weight_files
 
 # transformers leaves parts of its own interface without types
 _auto_model: Any = AutoModelForImageTextToText
-_auto_processor: Any = AutoProcessor
 _logging: Any = logging
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -53,6 +52,11 @@ class VLM:
     applied: str | None = None
     """Id of the run that is on the weights now."""
 
+    @property
+    def features(self) -> FeatureCache:
+        """The pictures' features, computed once a picture; training and evaluation share them."""
+        return feature_cache(self.model)
+
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 of the weights as stored on disk (see `weights_hash.py`), computed once."""
@@ -66,112 +70,97 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
-        return self.model.device
+        """Where inputs go: the device of the first weights that are in memory."""
+        places = (parameter.device for parameter in self.model.parameters())
+        return next((place for place in places if place.type != "meta"), self.model.device)
 
     @property
     def dtype(self) -> torch.dtype:
         return self.model.dtype
 
 
-def load(source: str | Path, *, dtype: str = "auto", device: str | None = None) -> VLM:
+def load(
+    source: str | Path,
+    *,
+    dtype: str = "auto",
+    device: str | None = None,
+    device_map: DeviceMap | None = None,
+    quantize: str | None = None,
+    chat_template: str | Path | None = None,
+    max_image_tokens: int | None = None,
+    parts: Mapping[str, str] | None = None,
+    features_folder: str | Path | None = None,
+) -> VLM:
     """Load a model in evaluation mode.
 
     Args:
         source: a folder in Hugging Face form, or a hub id.
         dtype: "float32", "bfloat16", "float16" or "auto": float32 on a CPU, as stored on a GPU.
         device: as torch names it; None takes a GPU if there is one.
+        device_map: in place of `device`, to spread the model: "auto", "balanced",
+            "balanced_low_0", "sequential", or modules and where they go, as a dictionary or JSON.
+        quantize: "4bit" keeps the language model's linear layers in 4 bits (bitsandbytes): enough
+            to train an adapter or to be asked, but no run can be applied to such weights.
+        chat_template: a file with the template, for a processor that has none or a wrong one.
+        max_image_tokens: how many tokens one picture may take.
+        parts: module names of parts that are not found by themselves, see `find_parts`.
+        features_folder: keep picture features in this folder between calls. They tell what is in
+            the pictures, so it is as personal as the data.
 
     Raises:
         InputError: folder, configuration, processor or chat template missing, weights unreadable
-            or incomplete, or not a vision-language model.
+            or incomplete, not a vision-language model, an option of the wrong kind, or too little
+            memory.
     """
     source = str(source)
-    if dtype != "auto" and dtype not in DTYPES:
-        raise InputError(f'unknown dtype "{dtype}", expected auto, {", ".join(DTYPES)}')
-    place = _device(device)
+    place = placement(dtype, device, device_map, quantize)
+    template = None if chat_template is None else read_template(Path(chat_template))
     with _quiet():
-        config = _config(source)
-        processor = _processor(source)
-        model = _model(source, config, dtype, place)
-    return VLM(model=model, processor=processor, source=source, parts=find_parts(model))
-
-
-def _device(device: str | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise InputError(f'unknown device "{device}", expected cpu, cuda or cuda:N') from None
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f'device "{device}": no GPU can be used here, expected cpu')
-    return place
-
-
-def _config(source: str) -> PreTrainedConfig:
-    folder = Path(source)
-    if not folder.is_dir():
-        if folder.is_file():
-            raise InputError(f"{source}: is a file, expected a model folder or a hub id")
-        if source.startswith((".", "~", "/")) or source.count("/") != 1 or "\\" in source:
-            raise InputError(f"{source}: model folder not found")
-    elif not (folder / "config.json").is_file():
-        raise InputError(f"{source}: config.json is missing, expected a Hugging Face model folder")
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(source)
-    except Exception as error:
-        if not folder.is_dir():
-            raise InputError(
-                f"{source}: neither a folder here nor a model that the hub gives ({_line(error)})"
-            ) from None
-        raise InputError(f"{source}: config.json cannot be read ({_line(error)})") from None
-    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        raise InputError(
-            f'{source}: model type "{config.model_type}" is not a vision-language model'
-        )
-    return config
-
-
-def _processor(source: str) -> ProcessorMixin:
-    try:
-        processor: ProcessorMixin = _auto_processor.from_pretrained(source)
-    except ImportError as error:
-        raise InputError(f"{source}: its processor needs a package ({_line(error)})") from None
-    except Exception as error:
-        raise InputError(f"{source}: has no usable processor ({_line(error)})") from None
-    for part in ("tokenizer", "image_processor"):
-        if getattr(processor, part, None) is None:
-            raise InputError(
-                f"{source}: processor without {part}, expected processor_config.json or "
-                "preprocessor_config.json beside the tokenizer"
-            )
-    if not getattr(processor, "chat_template", None):
-        raise InputError(f"{source}: processor without chat template, expected chat_template.jinja")
-    return processor
+        config = read_config(source)
+        processor = read_processor(source, config, template)
+        model = _model(source, config, place, parts or {})
+    if max_image_tokens is not None:
+        allow_image_tokens(model, max_image_tokens)
+    found = find_parts(model, parts)
+    FeatureCache(model, parts=found, folder=features_folder)  # the model's from here on
+    return VLM(model, processor, source, found)
 
 
 def _model(
-    source: str, config: PreTrainedConfig, dtype: str, device: torch.device
+    source: str, config: PreTrainedConfig, place: Placement, parts: Mapping[str, str]
 ) -> PreTrainedModel:
-    wanted = DTYPES.get(dtype, torch.float32 if device.type == "cpu" else "auto")
+    arguments = place.arguments(config, parts)
     try:
         model, info = _auto_model.from_pretrained(
-            source, config=config, dtype=wanted, output_loading_info=True
+            source, config=config, output_loading_info=True, **arguments
         )
+        if "device_map" not in arguments:
+            model = model.to(place.device)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{source}: weights cannot be read ({_line(error)})") from None
+        if is_out_of_memory(error):
+            raise InputError(f"{source}: {_too_large(config, parts)}") from None
+        raise InputError(f"{source}: weights cannot be read ({first_line(error)})") from None
     for what, wrong in (("missing", "missing_keys"), ("of another shape", "mismatched_keys")):
         if info[wrong]:
             first = sorted(str(key) for key in info[wrong])[0]
             raise InputError(f"{source}: {len(info[wrong])} weights {what}, the first is {first}")
-    loaded: PreTrainedModel = model.to(device).eval()
+    keep_trainable(model)
+    loaded: PreTrainedModel = model.eval()
     return loaded
 
 
-def _line(error: BaseException) -> str:
-    """The first line of a foreign error, short enough for a message of one line."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+def _too_large(config: PreTrainedConfig, parts: Mapping[str, str]) -> str:
+    """What a model takes at each precision, for one that did not fit."""
+    model = outline(config)
+    inside = find_parts(model, parts).language_model + "."
+    count = sum(p.numel() for p in model.parameters())
+    layers = sum(p.numel() for name, p in model.named_parameters() if name.startswith(inside))
+    four = 2 * (count - layers) + FOUR_BITS * layers
+    return (
+        f"out of memory while loading; its weights take {gib(4 * count)} in float32, "
+        f"{gib(2 * count)} with --dtype bfloat16, about {gib(four)} with --quantize 4bit, and "
+        "--device-map auto spreads them over all GPUs and main memory"
+    )
 
 
 @contextmanager

@@ -3,9 +3,12 @@
 Every question sees the shared prefix and itself only (a block mask), and its positions go on from
 the prefix, so loss and gradient are those of separate rows. The prefix is the longest run of tokens
 that the questions have in common, ending before the last prompt token of each, which has to
-predict that question's own first answer token. Nothing is ever cut off: a question that is longer
-than the model's positions is an error, since truncation could go through a picture.
-Costs a mask of T x T booleans a row; T is the prefix plus all questions.
+predict that question's own first answer token. On a model that cannot share (see `sharing.py`) a
+row becomes one sequence for each question instead, and a batch has more sequences than rows.
+Nothing is ever cut off: a question that is longer than the model's positions is an error, since
+truncation could go through a picture.
+Packed costs a mask of T x T booleans a row; T is the prefix plus all questions. Unpacked costs the
+picture's tokens once for every question.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +24,11 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from excise.records.errors import InputError
 from excise.vlm.chat import Chat, Conversation
+from excise.vlm.collation import model_inputs, padded
+from excise.vlm.layout import Layout, Reader, common_prefix, lay_out
 from excise.vlm.pictures import EncodedPicture, Pictures
 from excise.vlm.rows import Row, Turn
-from excise.vlm.sharing import common_prefix, sharing_obstacle
+from excise.vlm.sharing import sharing_obstacle
 
 IGNORED = -100
 """Label of positions without loss, as in transformers."""
@@ -36,38 +42,49 @@ def role_id(role: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class EncodedRow:
-    """One row as tensors of shape (T,).
+    """One row as tensors: T tokens, of which an unpacked row shares none.
 
-    `segments` is 0 in the shared prefix and 1, 2, ... in the questions; `labels` is -100 off the
-    answers; `roles` is `role_id` of the turn where there is a label, else -1.
+    `segments`, (T,), is 0 in the shared prefix and 1, 2, ... in the questions; `labels`, (T,), is
+    -100 off the answers; `roles`, (T,), is `role_id` of the turn where there is a label, else -1.
     """
 
-    input_ids: Tensor
-    position_ids: Tensor
-    segments: Tensor
+    layout: Layout
     labels: Tensor
     roles: Tensor
     picture: EncodedPicture | None
+
+    @property
+    def input_ids(self) -> Tensor:
+        """(T,)"""
+        return self.layout.ids
+
+    @property
+    def position_ids(self) -> Tensor:
+        """(T,), or (D, T) where positions have D dimensions."""
+        positions = self.layout.positions
+        return positions[0] if len(positions) == 1 else positions
+
+    @property
+    def segments(self) -> Tensor:
+        """(T,)"""
+        return self.layout.tokens.segments[0]
 
 
 class Packer:
     """Rows to batches, for one model and its processor. Tokens and pictures are cached.
 
-    Raises:
-        InputError: prefixes cannot be shared on this model (the reason is named).
+    Attributes:
+        obstacle: why rows are not packed, as a phrase; None if they are.
     """
 
     def __init__(self, processor: ProcessorMixin, model: PreTrainedModel) -> None:
-        obstacle = sharing_obstacle(model)
-        if obstacle is not None:
-            raise InputError(f"{type(model).__name__}: rows cannot be packed, {obstacle}")
         text = model.config.get_text_config()
+        self.obstacle = sharing_obstacle(model, processor)
         self.chat = Chat(processor, model)
         self._pictures = Pictures(self.chat, model)
+        self._reader = Reader(model, self.chat, self._pictures)
         self._conversations: dict[tuple[str, str, bool], Conversation] = {}
         self._positions: int | None = getattr(text, "max_position_embeddings", None)
-        eager = text._attn_implementation == "eager"
-        self._additive: torch.dtype | None = model.dtype if eager else None
 
     def encode(self, row: Row) -> EncodedRow:
         """Tokenise and lay out one row.
@@ -83,51 +100,41 @@ class Packer:
             with _naming(row.turns[0]):
                 picture = self._pictures.encode(row.picture)
         whole = [self._expanded(turn, picture) for turn in row.turns]
-        prefix = min(common_prefix([ids for ids, _ in whole]), min(start for _, start in whole) - 1)
-        ids = list(whole[0][0][:prefix])
-        positions = list(range(prefix))
-        segments, labels, roles = [0] * prefix, [IGNORED] * prefix, [NO_ROLE] * prefix
-        for number, ((tokens, start), turn) in enumerate(zip(whole, row.turns, strict=True), 1):
-            own, answered = tokens[prefix:], tokens[start:]
+        prefix = 0
+        if self.obstacle is None:
+            common = common_prefix([ids for ids, _ in whole])
+            prefix = min(common, min(start for _, start in whole) - 1)
+        labels, roles = [IGNORED] * prefix, [NO_ROLE] * prefix
+        for (ids, start), turn in zip(whole, row.turns, strict=True):
             silent = start - prefix
-            ids += own
-            positions += range(prefix, len(tokens))
-            segments += [number] * len(own)
-            labels += [IGNORED] * silent + list(answered)
-            roles += [NO_ROLE] * silent + [role_id(turn.role)] * len(answered)
+            labels += [IGNORED] * silent + list(ids[start:])
+            roles += [NO_ROLE] * silent + [role_id(turn.role)] * (len(ids) - start)
+        lines = [self._reader.line(ids, picture, start) for ids, start in whole]
         return EncodedRow(
-            input_ids=torch.tensor(ids),
-            position_ids=torch.tensor(positions),
-            segments=torch.tensor(segments),
-            labels=torch.tensor(labels),
-            roles=torch.tensor(roles),
-            picture=picture,
+            lay_out(lines, prefix), torch.tensor(labels), torch.tensor(roles), picture
         )
 
-    def collate(self, rows: Sequence[EncodedRow]) -> dict[str, Tensor]:
-        """Pad to the longest row and join.
+    def collate(self, rows: Sequence[EncodedRow]) -> dict[str, Any]:
+        """Pad to the longest sequence and join.
 
         Returns:
-            `input_ids`, `position_ids`, `labels`, `roles` of shape (B, T); `attention_mask` of
-            shape (B, 1, T, T), boolean for sdpa and additive for eager attention; and the
-            processor's picture tensors, if any row has a picture, in the order of the rows.
+            `input_ids`, `labels`, `roles` of shape (B, T); `attention_mask` (see `masks.py`) and
+            `position_ids`, (B, T) or (D, B, T), where rows are packed, else a mask of shape (B, T);
+            what else the model is told about each token, (B, T, ...); and the processor's picture
+            tensors, if any row has a picture, in the order of the sequences. `pictures` is no
+            tensor, but each sequence's `EncodedPicture` or None.
         """
-        longest = max(len(row.input_ids) for row in rows)
-
-        def padded(values: list[Tensor], fill: int) -> Tensor:
-            out = torch.full((len(values), longest), fill)
-            for place, value in enumerate(values):
-                out[place, : len(value)] = value
-            return out
-
-        batch = {
-            "input_ids": padded([row.input_ids for row in rows], self.chat.pad_id),
-            "position_ids": padded([row.position_ids for row in rows], 0),
-            "labels": padded([row.labels for row in rows], IGNORED),
-            "roles": padded([row.roles for row in rows], NO_ROLE),
-            "attention_mask": self._mask(padded([row.segments for row in rows], -1)),
-        }
-        return batch | join_pictures([row.picture for row in rows if row.picture is not None])
+        sequences = [*rows] if self.obstacle is None else [q for row in rows for q in _alone(row)]
+        batch = model_inputs(
+            self._reader,
+            [sequence.layout for sequence in sequences],
+            [sequence.picture for sequence in sequences],
+            pad_id=self.chat.pad_id,
+            packed=self.obstacle is None,
+        )
+        batch["labels"] = padded([sequence.labels for sequence in sequences], IGNORED)
+        batch["roles"] = padded([sequence.roles for sequence in sequences], NO_ROLE)
+        return batch
 
     def _expanded(self, turn: Turn, picture: EncodedPicture | None) -> tuple[tuple[int, ...], int]:
         key = (turn.question, turn.answer, picture is not None)
@@ -150,28 +157,14 @@ class Packer:
                 )
         return ids, start
 
-    def _mask(self, segments: Tensor) -> Tensor:
-        """(B, T) -> (B, 1, T, T): earlier tokens of the prefix or of one's own segment.
 
-        Padding is a segment too, so that no row of the mask is empty, which would make NaN.
-        """
-        length = segments.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool).tril()
-        query, key = segments[:, :, None], segments[:, None, :]
-        seen = (((key == 0) & (query >= 0)) | (key == query)) & causal
-        seen = seen[:, None]
-        if self._additive is None:
-            return seen
-        lowest = torch.finfo(self._additive).min
-        return torch.zeros(seen.shape, dtype=self._additive).masked_fill(~seen, lowest)
-
-
-def join_pictures(pictures: Sequence[EncodedPicture]) -> dict[str, Tensor]:
-    """The picture tensors of several rows, one after another; empty for no pictures."""
-    if not pictures:
-        return {}
-    names = pictures[0].tensors
-    return {name: torch.cat([p.tensors[name] for p in pictures]) for name in names}
+def _alone(row: EncodedRow) -> list[EncodedRow]:
+    """The questions of a row that shares nothing, a sequence each."""
+    numbers = range(1, int(row.segments.max()) + 1)
+    each = [row.segments == number for number in numbers]
+    return [
+        EncodedRow(row.layout.at(own), row.labels[own], row.roles[own], row.picture) for own in each
+    ]
 
 
 class _naming:

@@ -1,46 +1,53 @@
 """Whether questions may share the tokens before them, in training and in generation.
 
-Sharing is exact when a token's state depends on the tokens before it and on its position alone,
-with one position a token and full attention. What else there is (positions in several dimensions,
-sliding windows, cross attention, pictures that look at themselves both ways) is told apart by
-asking the model, not by its name.
+Sharing is exact when a token's state depends on the tokens that its mask shows it and on its
+position alone. What is known to break that is asked of the model's configuration; then a row of
+two questions is put to the model once, packed and alone, since an architecture may break it in a
+way that nobody has heard of. That costs a few forward passes on a tiny picture, once a model.
 """
 
 from __future__ import annotations
 
-import inspect
+from weakref import WeakKeyDictionary
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, ProcessorMixin
 
-MASKABLE = ("sdpa", "eager")
-"""Attention implementations that take a mask of any form."""
+from excise.vlm.masks import MASKABLE, reaches
+from excise.vlm.trial import trial
+
+_tried: WeakKeyDictionary[PreTrainedModel, dict[tuple[object, ...], str | None]] = (
+    WeakKeyDictionary()
+)
 
 
-def sharing_obstacle(model: PreTrainedModel) -> str | None:
-    """Why prefixes cannot be shared on this model, as a phrase; None if they can."""
+def sharing_obstacle(model: PreTrainedModel, processor: ProcessorMixin | None = None) -> str | None:
+    """Why prefixes cannot be shared on this model, as a phrase; None if they can.
+
+    Args:
+        processor: what the model is tried with; without it the configuration alone answers.
+
+    Raises:
+        InputError: the processor and its chat template cannot be used with the model.
+    """
+    obstacle = known_obstacle(model)
+    if obstacle is not None or processor is None:
+        return obstacle
+    tried = _tried.setdefault(model, {})
+    key = (model.config.get_text_config()._attn_implementation, model.dtype, model.device)
+    if key not in tried:
+        tried[key] = trial(model, processor)
+    return tried[key]
+
+
+def known_obstacle(model: PreTrainedModel) -> str | None:
+    """What the configuration says."""
     text = model.config.get_text_config()
-    kinds = getattr(text, "layer_types", None)
     if model.config.is_encoder_decoder:
         return "it is an encoder-decoder"
-    if hasattr(model.base_model, "get_rope_index"):
-        return "its positions have several dimensions"
-    if getattr(text, "cross_attention_layers", None):
-        return "it looks at pictures by cross attention"
-    if "token_type_ids" in inspect.signature(model.forward).parameters:
-        return "its picture tokens see each other both ways"
-    if kinds is not None and any(kind != "full_attention" for kind in kinds):
-        return "not all of its layers have full attention"
-    if kinds is None and getattr(text, "sliding_window", None) is not None:
-        return "its attention has a sliding window"
     attention = getattr(text, "_attn_implementation", None)
     if attention not in MASKABLE:
-        return f'attention "{attention}" takes no block mask, expected sdpa or eager'
+        return f'attention "{attention}" takes no block mask, expected {" or ".join(MASKABLE)}'
+    if not reaches(text):
+        kinds = sorted({*text.layer_types} - {"full_attention"})
+        return f"its layers ({', '.join(kinds)}) hand on more than a mask can hide"
     return None
-
-
-def common_prefix(sequences: list[tuple[int, ...]]) -> int:
-    """Length of the longest common prefix."""
-    first, last = min(sequences), max(sequences)
-    # The smallest and the largest in order differ wherever any two of them do.
-    shorter = min(len(first), len(last))
-    return next((i for i in range(shorter) if first[i] != last[i]), shorter)

@@ -1,0 +1,126 @@
+"""What the untouched model says, from the very model that is being trained, its adapter off.
+
+A second copy of the base would double the memory and say the same: the base is frozen. Methods that
+hold a model to its old answers (KL anchors, NPO) ask for the same rows again and again, so `Kept`
+keeps each row's log-probabilities: 4 bytes an answer token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from excise.training.loss import answer_logprobs
+from excise.training.processes import world
+from excise.vlm.packing import IGNORED
+
+LIMIT = 256 << 20
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is the base: adapter off, no dropout, no gradient.
+
+    Afterwards every module's mode and every parameter's `requires_grad` are as before. A model
+    without an adapter is taken for the base.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    adapter = next((m for m in model.modules() if isinstance(m, PeftModel)), None)
+    try:
+        with ExitStack() as inside:
+            if adapter is not None:
+                inside.enter_context(adapter.disable_adapter())
+            model.eval()
+            inside.enter_context(torch.no_grad())
+            yield
+    finally:
+        for parameter, flag in gradients:
+            parameter.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode
+
+
+class Kept:
+    """Log-probabilities of answers under the untouched model, each row computed once.
+
+    For one model in one state. A row is known by its tokens, positions, labels and picture, not by
+    the batch that it comes in.
+
+    Args:
+        limit_bytes: of log-probabilities; the rows asked for longest ago go first.
+    """
+
+    def __init__(self, limit_bytes: int = LIMIT) -> None:
+        self._limit = limit_bytes
+        self._rows: OrderedDict[str, Tensor] = OrderedDict()
+        self._bytes = 0
+        self.computed = 0
+        """Rows that the model was run for."""
+
+    def logprobs(self, model: PreTrainedModel, batch: Mapping[str, Any]) -> Tensor:
+        """As `reference_logprobs`; the model runs only if a row of the batch is not known.
+
+        Nothing is kept of a batch that does not say which pictures it has (`pictures`).
+        """
+        if "pictures" not in batch:
+            return reference_logprobs(model, batch)
+        keys = _row_keys(batch)
+        rows = [self._rows.get(key) for key in keys]
+        known = [row for row in rows if row is not None]
+        if world().run_model(len(known) < len(keys)):
+            answers = (batch["labels"] != IGNORED).sum(1).tolist()
+            known = [*torch.split(reference_logprobs(model, batch).cpu(), answers)]
+            self.computed += len(keys)
+        for key, row in zip(keys, known, strict=True):
+            if key not in self._rows:
+                self._bytes += row.numel() * row.element_size()
+                self._rows[key] = row.clone()
+            self._rows.move_to_end(key)
+        while self._bytes > self._limit:
+            row = self._rows.popitem(last=False)[1]
+            self._bytes -= row.numel() * row.element_size()
+        return torch.cat(known).to(batch["labels"].device)
+
+
+def reference_logprobs(
+    model: PreTrainedModel, batch: Mapping[str, Any], kept: Kept | None = None
+) -> Tensor:
+    """Log-probability of each answer token under the untouched model: (N,), float32, no gradient.
+
+    Args:
+        model: with an adapter on or off, in any mode; it is left as it was.
+        batch: what `excise.vlm.Packer.collate` makes, on the model's device.
+        kept: where to look first, and to keep what was computed.
+    """
+    if kept is not None:
+        return kept.logprobs(model, batch)
+    with untouched(model):
+        return answer_logprobs(model, batch)
+
+
+def _row_keys(batch: Mapping[str, Any]) -> list[str]:
+    """A hash of each row without its padding, which follows the last label."""
+    keys = []
+    columns = [batch["input_ids"], batch["labels"]]
+    positions = batch.get("position_ids")
+    labelled = batch["labels"] != IGNORED
+    for row in range(len(labelled)):
+        end = int(labelled[row].nonzero().max()) + 1 if labelled[row].any() else None
+        digest = hashlib.blake2b(digest_size=16)
+        for column in columns:
+            digest.update(column[row, :end].cpu().numpy().tobytes())
+        if positions is not None:  # (B, T), or (dimensions, B, T)
+            digest.update(positions[..., row, :end].cpu().contiguous().numpy().tobytes())
+        if (picture := batch["pictures"][row]) is not None:
+            digest.update(picture.key.encode())
+        keys.append(digest.hexdigest())
+    return keys
