@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from excise.records.errors import InputError as InputError
     from excise.records.reading import read as read
     from excise.vlm.load import load as load
+    from excise.weights.export import export as export
     from excise.weights.run import Run as Run
+    from excise.weights.verify import verify as verify
 
 __version__ = "0.1.0"
 
@@ -33,11 +35,13 @@ __all__ = [
     "Run",
     "__version__",
     "evaluate",
+    "export",
     "forget",
     "load",
     "methods",
     "read",
     "specimen",
+    "verify",
 ]
 
 # public name -> (module, attribute); no attribute: the module itself. `evaluate` is the room, which
@@ -46,11 +50,13 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "InputError": ("excise.records.errors", "InputError"),
     "Run": ("excise.weights.run", "Run"),
     "evaluate": ("excise.evaluate", None),
+    "export": ("excise.weights.export", "export"),
     "forget": ("excise.methods", "forget"),
     "load": ("excise.vlm.load", "load"),
     "methods": ("excise.methods", None),
     "read": ("excise.records.reading", "read"),
     "specimen": ("excise.specimen", None),
+    "verify": ("excise.weights.verify", "verify"),
 }
 
 

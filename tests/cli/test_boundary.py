@@ -61,6 +61,19 @@ def test_out_of_memory_says_what_helps(run: Run) -> None:
     assert "out of memory" in err and "batch" in err and err.count("\n") == 1
 
 
+def test_memory_that_a_cpu_does_not_have_is_one_line_with_the_number(run: Run) -> None:
+    import torch
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 55)
+    code, err = run(caught.value, "evaluate")
+    assert code == 2
+    assert "out of memory (144115188075855872 bytes more were asked for)" in err
+    for help_ in ("--dtype bfloat16", "--quantize 4bit", "--device-map auto", "-o batch=1"):
+        assert help_ in err
+    assert err.count("\n") == 1
+
+
 def test_a_validation_error_names_the_field_and_not_the_private_value(run: Run) -> None:
     from pydantic import BaseModel, ValidationError
 

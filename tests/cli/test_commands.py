@@ -44,7 +44,7 @@ def test_inspect_names_parts_targets_and_memory(
     assert "Llava" in rows["class"]
     assert "vision_tower" in rows["vision tower"]
     assert "14 linear layers" in rows["adapted layers"]
-    assert "possible" in rows["training"] and "MiB" in rows["memory, weights"]
+    assert "rows pack" in rows["training"] and "MiB" in rows["memory, weights"]
 
 
 def test_evaluate_writes_the_scores_and_shows_them(

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from excise.cli.commands import app
 
 COMMANDS = ["demo", "specimen", "forget", "sculpt", "evaluate", "methods", "inspect", "report"]
+COMMANDS += ["export", "verify"]
 
 
 def test_every_command_is_listed_and_none_that_is_not_built() -> None:

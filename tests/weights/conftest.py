@@ -122,3 +122,28 @@ def write_run(tmp_path: Path, write_adapter: WriteAdapter) -> Callable[..., Path
 def draw() -> Callable[..., dict[str, Tensor]]:
     """Factors for the stand-in's modules: `draw(seed, shapes)`."""
     return factors
+
+
+@pytest.fixture(scope="session")
+def sharded(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The session's miniature in bfloat16, in many files; not to be written to."""
+    from tests.weights.exporting import shard
+
+    return shard(checkpoint, tmp_path_factory.mktemp("sharded") / "base", torch.bfloat16)
+
+
+@pytest.fixture(scope="session")
+def small_run(sharded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on it that changes every linear layer of the language model."""
+    from tests.weights.exporting import touched
+    from tests.weights.exporting import write_run as write
+
+    return write(tmp_path_factory.mktemp("runs") / "run", sharded, touched(sharded))
+
+
+@pytest.fixture(scope="session")
+def merged(sharded: Path, small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That run as a merged checkpoint, verified; copy it before spoiling it."""
+    from excise.weights.export import export
+
+    return export(small_run, sharded, tmp_path_factory.mktemp("exports") / "merged").folder

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -72,6 +73,40 @@ def test_an_exception_half_way_restores_every_bit(error, write_run, vlm, monkeyp
     run.apply(vlm)
     run.remove(vlm)
     assert vlm.bits() == bits
+
+
+def test_an_exception_inside_one_weight_restores_every_bit(write_run, vlm, monkeypatch) -> None:
+    run, bits, edit_weight = Run.load(write_run()), vlm.bits(), run_module.edit_weight
+
+    def failing(weight, source, module, spec, *, out):
+        edit_weight(weight, source, module, spec, out=out)
+        out[0] = 7.0
+        raise MemoryError
+
+    monkeypatch.setattr(run_module, "edit_weight", failing)
+    with pytest.raises(MemoryError), run.applied(vlm):
+        raise AssertionError
+    assert vlm.bits() == bits and vlm.applied is None
+
+
+def test_what_is_kept_by_nobody_cannot_be_removed(write_run, vlm) -> None:
+    run, twin = Run.load(write_run()), Run.load(write_run("twin"))
+    run.apply(vlm, keep=False)
+    applied = vlm.bits()
+    with pytest.raises(InputError, match="load the model anew"):
+        run.remove(vlm)
+    with pytest.raises(InputError, match="applied to this model already"):
+        twin.apply(vlm)
+    assert vlm.bits() == applied
+
+
+@pytest.mark.parametrize("settings", [{"quant_method": "bitsandbytes"}, SimpleNamespace(bits=4)])
+def test_a_quantised_model_is_refused(settings, write_run, vlm) -> None:
+    vlm.model.config = SimpleNamespace(quantization_config=settings)
+    bits = vlm.bits()
+    with pytest.raises(InputError, match=r"is quantised \((bitsandbytes|unknown method)\)"):
+        Run.load(write_run()).apply(vlm)
+    assert vlm.bits() == bits and vlm.applied is None
 
 
 def test_an_exception_inside_the_block_restores_every_bit(write_run, vlm) -> None:

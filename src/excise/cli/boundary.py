@@ -1,16 +1,18 @@
 """The one place where errors become what the user sees: a line, an exit code, no traceback.
 
 Exit codes: 0 done, 1 done but a gate did not pass, 2 the input or the machine would not allow it,
-70 a mistake in excise itself, 130 interrupted. An unexpected error names its type and the line of
-code, never its message, which may hold a question or an answer of the very data to be erased;
-`--debug` shows everything.
+70 a mistake in excise itself, 130 interrupted. Of several processes of one launch, one speaks. An
+unexpected error names its type and the line of code, never its message, which may hold a question
+or an answer of the very data to be erased; `--debug` shows everything.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ import typer
 
 from excise.cli.commands import app
 
+PAUSE = 30.0  # seconds in which a process that is to say what went wrong has surely said it
 DONE, WRONG_INPUT, BUG, INTERRUPTED = 0, 2, 70, 130
 
 _OS_REASONS = {
@@ -35,9 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    if arguments[:1] not in (["forget"], ["evaluate"]) and os.environ.get("RANK", "0") != "0":
+        return DONE  # what processes cannot share, the first of a launch does alone
     if not debug:
         # Advice that libraries print for developers would bury our own lines.
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         code = app(args=arguments or ["--help"], prog_name="excise", standalone_mode=False)
     except KeyboardInterrupt:
@@ -45,10 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        return _report(error)
+        return _left(_report(error))
     if code == INTERRUPTED:
-        resumes = arguments[:1] in (["demo"], ["forget"])
+        resumes = arguments[:1] in (["demo"], ["forget"], ["export"])
         _say(f"interrupted; the same command {'resumes' if resumes else 'starts over'}")
+        _left(code)
     return code if isinstance(code, int) else DONE
 
 
@@ -75,19 +82,29 @@ def explain(error: BaseException) -> str | None:
     if "No space left on device" in str(error):  # writers in Rust and C++ raise their own types
         return _OS_REASONS[errno.ENOSPC]
     if _out_of_memory(error):
-        return (
-            "out of memory: a smaller batch (-o batch=1), a larger device or fewer processes help"
-        )
+        return _memory_line(error)
     if _is_validation_error(error):
         return _first_problem(error)
     return None
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")  # not loaded: then torch did not raise it
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    if "torch" not in sys.modules:  # then torch did not raise it
+        return isinstance(error, MemoryError)
+    from excise.vlm.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _memory_line(error: BaseException) -> str:
+    """For memory that ran out elsewhere than in training, which knows better (`advice.py`)."""
+    found = re.search(r"to allocate ([\d.]+ ?[KMG]i?B|\d+ bytes)", str(error), re.IGNORECASE)
+    asked = f" ({found[1]} more were asked for)" if found else ""
+    return (
+        f"out of memory{asked}; what helps: --dtype bfloat16 (half of float32), --quantize 4bit "
+        "(an eighth, for the language model), --device-map auto (all GPUs and main memory), and in "
+        "training -o batch=1 -o gradient_checkpointing=true"
+    )
 
 
 def _is_validation_error(error: BaseException) -> bool:
@@ -117,4 +134,26 @@ def _one_line(text: str) -> str:
 
 
 def _say(line: str) -> None:
-    print(f"excise: {line}", file=sys.stderr)
+    if _speaks():
+        print(f"excise: {line}", file=sys.stderr)
+
+
+def _speaks() -> bool:
+    processes = sys.modules.get("excise.training.processes")
+    return processes.speaks() if processes else os.environ.get("RANK", "0") == "0"
+
+
+def _left(code: int) -> int:
+    """The exit code; a process of a launch ends here and now.
+
+    A launcher kills the others as soon as one ends, so whoever is silent lets the one that speaks
+    go first; an interrupted launcher ends them all anyway. Torch would wait at the exit for work
+    that nobody will finish.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if not _speaks() and code != INTERRUPTED:
+            time.sleep(PAUSE)
+        os._exit(code)
+    return code

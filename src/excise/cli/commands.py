@@ -11,6 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from excise.cli.export_commands import export, verify
+from excise.cli.loading import arguments, loads
+
 app = typer.Typer(
     name="excise",
     help="Remove chosen memories from a vision-language model and leave the rest of it alone.",
@@ -79,7 +82,9 @@ def specimen(
 
 
 @app.command()
+@loads
 def forget(
+    how: dict[str, Any],
     model: Annotated[str | None, typer.Option(help="A checkpoint folder or a hub id.")] = None,
     data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
     method: Annotated[
@@ -96,18 +101,22 @@ def forget(
     import excise
     from excise.cli.options import job, known
     from excise.cli.progress import progress
+    from excise.training.processes import together
 
-    given = {"model": model, "data": data, "method": method, "out": out, "seed": seed}
+    given = {"model": model, "data": data, "method": method, "out": out, "seed": seed, **how}
     wanted = job(config, given, option or [])
     known(wanted.method, excise.methods.METHODS, "method")
     chosen = excise.methods.make(wanted.method, wanted.options)
     records = excise.read(wanted.data)  # before the model: a misspelt path should not cost minutes
-    vlm = excise.load(wanted.model)
-    with progress() as report:
+    with together() as processes, progress() as report:
+        vlm = excise.load(wanted.model, **arguments(wanted.loading))
         run = excise.forget(
             vlm, records, method=chosen, out=wanted.out, seed=wanted.seed, progress=report
         )
+    if not processes.main:
+        return
     print(f"adapted: {len(run.info['targets'])} linear layers of the language model")
+    print(f"rows: {run.info.get('rows', 'packed')}")
     for warning in run.info["checkup"]["warnings"]:
         print(f"warning: {warning}")
     print(f"run: {run.folder}")
@@ -132,7 +141,9 @@ def sculpt(
 
 
 @app.command()
+@loads
 def evaluate(
+    how: dict[str, Any],
     model: Model,
     data: DataFolder,
     out: Annotated[Path, typer.Option(help="The JSON file to write.")],
@@ -149,15 +160,19 @@ def evaluate(
     from excise.cli.tables import show_scores
     from excise.evaluate.evaluate import evaluate as score
     from excise.records.writing import write_json
+    from excise.training.processes import together
 
     wanted = None if splits is None else split_names(splits)
     check_writable(out)  # before the scoring, which takes minutes
     records = excise.read(data)
     loaded = None if run is None else excise.Run.load(run)
-    vlm = excise.load(model)
-    if loaded is not None:
-        loaded.apply(vlm)
-    scores: dict[str, Any] = score(vlm, records, splits=wanted, seed=seed)
+    with together() as processes:
+        vlm = excise.load(model, **arguments(how))
+        if loaded is not None:
+            loaded.apply(vlm)
+        scores: dict[str, Any] = score(vlm, records, splits=wanted, seed=seed)
+    if not processes.main:
+        return
     write_json(out, scores)
     show_scores(scores)
     print(f"scores: {out}")
@@ -180,13 +195,17 @@ def methods() -> None:
 
 
 @app.command()
-def inspect(model: Annotated[str, typer.Argument(help="A checkpoint folder or a hub id.")]) -> None:
+@loads
+def inspect(
+    how: dict[str, Any],
+    model: Annotated[str, typer.Argument(help="A checkpoint folder or a hub id.")],
+) -> None:
     """A model's parts, what would be adapted, memory needed."""
     import excise
     from excise.cli.anatomy import anatomy
     from excise.cli.tables import show
 
-    show(["part", "found"], anatomy(excise.load(model)), numbers_from=2)
+    show(["part", "found"], anatomy(excise.load(model, **arguments(how))), numbers_from=2)
 
 
 @app.command()
@@ -208,3 +227,7 @@ def report(
 
     render(content, source.parent, page)
     print(f"report: {page}")
+
+
+app.command()(export)
+app.command()(verify)

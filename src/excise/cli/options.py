@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from excise.records.errors import InputError, did_you_mean
 from excise.records.record import SPLITS, Split
 
+LOADING = {"dtype", "device_map", "quantize", "chat_template", "max_image_tokens", "part"}
+
 
 class Job(BaseModel):
     """One act of forgetting: the keys of `run.yaml` and the options of `excise forget`."""
@@ -27,6 +29,18 @@ class Job(BaseModel):
     method: str = "smfa"
     seed: int = 0
     options: dict[str, str] = {}
+    dtype: str | None = None
+    device_map: str | dict[str, int | str] | None = None
+    quantize: str | None = None
+    chat_template: Path | None = None
+    max_image_tokens: int | None = None
+    part: list[str] = []
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """What was said about loading the model, as `loading.arguments` takes it."""
+        given = self.model_dump(include=LOADING)
+        return {name: value for name, value in given.items() if value}
 
 
 def pairs(options: Sequence[str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from excise.records.errors import InputError
 from excise.weights.json_file import read_object
+from excise.weights.norms import factor_norm
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -71,10 +72,7 @@ class LowRank:
 
     def norm(self) -> float:
         """Frobenius norm without the dense product: `|scale| * sqrt(tr((BᵀB)(AAᵀ)))`."""
-        a, b = self.a.double(), self.b.double()
-        # Both Gram matrices are symmetric, so the trace of their product is a plain sum.
-        square = float(((b.T @ b) * (a @ a.T)).sum())
-        return abs(self.scale) * math.sqrt(max(square, 0.0))
+        return factor_norm(self)
 
 
 def read_adapter(folder: str | Path) -> dict[str, LowRank]:

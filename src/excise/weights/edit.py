@@ -1,11 +1,9 @@
 """What is done with a run's adapters, as `edit.json` says it, and doing it.
 
 The edit is enough to redo the change exactly from the finished adapters, without training: each
-branch's change is sculpted against the anchor's by its own k, and the mean of the branches is what
-goes onto the weights. Criterion "none" applies the plain adapter (refusal tuning).
-
-Cost of one module: its dense products, the sculpted change and boolean temporaries; for one branch
-about four float32 matrices of the weight's shape at the peak.
+branch's change is sculpted against the anchor's by its own k, and the branches are combined: by
+their mean, or a weighted sum, or TIES (`edits.py`). Criterion "none" applies the plain adapter
+(refusal tuning). The work itself is the engine's (`tiles.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,9 +26,11 @@ from torch import Tensor
 
 from excise.records.errors import InputError, did_you_mean
 from excise.records.writing import write_json
+from excise.weights.edits import Combination
 from excise.weights.json_file import read_object
-from excise.weights.products import Adapters, Device, Products, Source
-from excise.weights.sculpt import EPS, Criterion, require_criterion, require_dial, sculpt
+from excise.weights.products import Adapters, Device, Source
+from excise.weights.sculpt import EPS, Criterion, require_criterion, require_dial
+from excise.weights.tiles import delta_tiles
 
 
 def _inside(name: str) -> str:
@@ -43,16 +44,20 @@ AdapterName = Annotated[str, AfterValidator(_inside)]
 
 
 class Branch(BaseModel):
-    """One forgetting adapter and its dial. k is needed unless the criterion does without it."""
+    """One forgetting adapter and its dial. k is needed unless the criterion does without it.
+
+    `weight` is for "sum" and "ties".
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     adapter: AdapterName
     k: FiniteFloat | None = Field(default=None, ge=0)
+    weight: FiniteFloat = Field(default=1.0, ge=-1e6, le=1e6)
 
 
 class EditSpec(BaseModel):
-    """The contents of `edit.json`."""
+    """The contents of `edit.json`; `density` is the share of entries that TIES keeps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -61,6 +66,8 @@ class EditSpec(BaseModel):
     branches: tuple[Branch, ...] = Field(min_length=1)
     anchor: AdapterName | None = None
     eps: FiniteFloat = Field(default=EPS, gt=0)
+    combine: Combination = "mean"
+    density: FiniteFloat | None = Field(default=None, gt=0, le=1)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -70,6 +77,10 @@ class EditSpec(BaseModel):
             raise ValueError(f"criterion {self.criterion!r} needs k for every branch")
         if len({branch.adapter for branch in self.branches}) < len(self.branches):
             raise ValueError("branches name one adapter twice")
+        if self.combine == "mean" and any(branch.weight != 1 for branch in self.branches):
+            raise ValueError("combine 'mean' takes no weights; expected 'sum' or 'ties'")
+        if (self.combine == "ties") != (self.density is not None):
+            raise ValueError("density: needed by combine 'ties', and by nothing else")
         return self
 
     @classmethod
@@ -91,7 +102,13 @@ class EditSpec(BaseModel):
         write_json(path, self.as_json())
 
     def as_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", by_alias=True)
+        value = self.model_dump(mode="json", by_alias=True)
+        # As edits were written before there was a choice: their runs keep their ids.
+        if self.combine == "mean":
+            del value["combine"], value["density"]
+            for branch in value["branches"]:
+                del branch["weight"]
+        return value
 
     def turned(
         self, k: float | Mapping[str, float] | None = None, criterion: Criterion | None = None
@@ -117,40 +134,12 @@ class EditSpec(BaseModel):
         return EditSpec.parse(value, "edit")
 
 
-def change(products: Products, spec: EditSpec) -> Tensor:
-    """The change that the edit makes to one weight matrix: float32, (out, in).
-
-    It may be one of the products itself, so it must not be written to.
-    """
-    total: Tensor | None = None
-    for index, branch in enumerate(spec.branches):
-        part = sculpted(products, index, branch, spec)
-        if part is not None:
-            total = part if total is None else total + part
-    if total is None:
-        raise ValueError("no branch changes this module")
-    return total / len(spec.branches) if len(spec.branches) > 1 else total
-
-
-def sculpted(products: Products, index: int, branch: Branch, spec: EditSpec) -> Tensor | None:
-    """One branch's change after the mask; None where the branch does not touch this matrix."""
-    f = products.branches[index]
-    if f is None or spec.criterion == "none" or products.anchor is None:
-        return f
-    return sculpt(
-        f,
-        products.anchor,
-        k=branch.k or 0.0,
-        criterion=spec.criterion,
-        eps=spec.eps,
-        norms=(products.branch_norms[index], products.anchor_norm),
-    )
-
-
 def edited_deltas(
     run_folder: Path, spec: EditSpec, *, source: Source | None = None, device: Device = "cpu"
 ) -> Iterator[tuple[str, Tensor]]:
     """Module name and dense float32 change, one touched matrix after the other.
+
+    Each is built as a whole, 4 bytes an entry; what can work with rows takes `delta_tiles`.
 
     Raises:
         InputError: as `Adapters`; nothing is yielded before all adapters have been checked.
@@ -158,5 +147,8 @@ def edited_deltas(
     if source is None:
         names = [branch.adapter for branch in spec.branches]
         source = Adapters(run_folder, names, spec.anchor)
-    for module in source.shapes:
-        yield module, change(source.products(module, device), spec)
+    for module, shape in source.shapes.items():
+        delta = torch.empty(shape, device=device)
+        for rows, block in delta_tiles(source, module, spec, device=device):
+            delta[rows] = block
+        yield module, delta

@@ -3,7 +3,8 @@
 Energy is the squared Frobenius norm of a change. An entry is cut where the mask is true, averaged
 over branches; it is touched where the change that is applied is not zero.
 
-Cost: one pass over the dense changes; no model is changed.
+Cost: two passes over the tiles, and two more for each branch if there are several; no dense change
+is held and no model is changed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from excise.weights.edit import Branch, EditSpec, change, sculpted
-from excise.weights.products import Products, Source
+from excise.weights.edit import EditSpec
+from excise.weights.products import Only, Source
+from excise.weights.tiles import delta_tiles
 
 _NUMBERED = re.compile(r"(?:.*?\.)?(\d+)\.(.+)")
 
@@ -43,19 +44,14 @@ def footprints(source: Source, spec: EditSpec) -> Iterator[tuple[str, Footprint]
     """Module name and footprint, one touched matrix after the other."""
     plain = spec.turned(criterion="none")
     for module, (rows, columns) in source.shapes.items():
-        products = source.products(module, "cpu")
-        before, after = change(products, plain), change(products, spec)
-        cuts = [_cut(products, index, branch, spec) for index, branch in enumerate(spec.branches)]
-        yield (
-            module,
-            Footprint(
-                entries=rows * columns,
-                before=_energy(before),
-                after=_energy(after),
-                cut=sum(cuts) / len(cuts),
-                touched=int(after.count_nonzero()),
-            ),
-        )
+        before, whole = _sums(source, module, plain)
+        after, touched = _sums(source, module, spec)
+        if len(spec.branches) == 1:
+            cut = float(whole - touched)
+        else:
+            cuts = [_cut(source, module, spec, index) for index in range(len(spec.branches))]
+            cut = sum(cuts) / len(cuts)
+        yield module, Footprint(rows * columns, before, after, cut, touched)
 
 
 def energy_map(source: Source, spec: EditSpec, weights: int) -> dict[str, Any]:
@@ -92,16 +88,25 @@ def energy_map(source: Source, spec: EditSpec, weights: int) -> dict[str, Any]:
     }
 
 
-def _cut(products: Products, index: int, branch: Branch, spec: EditSpec) -> int:
-    before, after = products.branches[index], sculpted(products, index, branch, spec)
-    if before is None or after is None:
+def _cut(source: Source, module: str, spec: EditSpec, index: int) -> int:
+    """How many entries of one branch are cut."""
+    alone = Only(source, index)
+    if alone.products(module).branches[0] is None:
         return 0
+    branch = spec.branches[index].model_copy(update={"weight": 1.0})
+    one = EditSpec(criterion=spec.criterion, branches=(branch,), anchor=spec.anchor, eps=spec.eps)
     # Only entries that are not zero are ever cut: each test of the mask asks for |f| > 0.
-    return int(before.count_nonzero()) - int(after.count_nonzero())
+    whole = _sums(alone, module, one.turned(criterion="none"))
+    return whole[1] - _sums(alone, module, one)[1]
 
 
-def _energy(delta: Tensor) -> float:
-    return float(torch.linalg.vector_norm(delta, dtype=torch.float64)) ** 2
+def _sums(source: Source, module: str, spec: EditSpec) -> tuple[float, int]:
+    """The energy of a change and the number of its entries that are not zero."""
+    energy, touched = 0.0, 0
+    for _, block in delta_tiles(source, module, spec):
+        energy += float(torch.linalg.vector_norm(block, dtype=torch.float64)) ** 2
+        touched += int(block.count_nonzero())
+    return energy, touched
 
 
 def _share(part: float, whole: float) -> float:

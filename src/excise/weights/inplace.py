@@ -38,12 +38,15 @@ def targets(model: nn.Module, shapes: Mapping[str, tuple[int, int]]) -> dict[str
         if weight.is_meta:
             raise InputError(f"{name}: its weight is not in memory (offloaded)")
         if not weight.is_floating_point() or weight.element_size() < 2:
-            raise InputError(f"{name}: its weight is quantised ({weight.dtype}); expected floats")
+            raise InputError(
+                f"{name}: its weight is quantised ({weight.dtype}), to which no run can be "
+                "applied; load the model without --quantize"
+            )
         if tuple(weight.shape) != shape:
             raise InputError(f"{name}: shape {tuple(weight.shape)}; the run was made for {shape}")
         if uses[id(weight)] > 1:
             raise InputError(f"{name}: its weight is tied to another module's")
-        weights[name] = weight.data
+        weights[name] = weight.detach()  # torch counts what is written to it, `.data` hides it
     return weights
 
 
@@ -80,4 +83,4 @@ def restore(model: nn.Module, originals: Mapping[str, Tensor]) -> None:
         weight = modules[name].weight
         if not isinstance(weight, Tensor) or weight.dtype != original.dtype:
             raise InputError(f"{name}: no longer of type {original.dtype}; load the model anew")
-        weight.data.copy_(original)
+        weight.detach().copy_(original)

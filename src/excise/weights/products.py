@@ -1,10 +1,8 @@
-"""The changes that an edit combines, one weight matrix at a time.
+"""The changes that an edit combines, one weight matrix at a time, as low-rank factors.
 
-`Adapters` keeps the low-rank factors of a run and builds the dense products of one module when it
-is asked for them: next to nothing is held, and each pass over the modules pays for the products.
-`Dial` holds the products of all modules, so that turning k costs the mask and the addition only:
-4 bytes for each entry of each touched matrix, for every branch and once more for the anchor. For
-small models and sweeps; a 7B model would need some 50 GiB.
+Nothing dense is held: the engine (`tiles.py`) multiplies the factors tile by tile. `Adapters` reads
+a run's adapters; `Dial` keeps what a source gave, with norms and on the device where it is needed,
+so that turning k reads and prepares nothing again.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from excise.records.errors import InputError
 from excise.weights.delta import LowRank, read_adapter
@@ -25,20 +22,25 @@ Device = torch.device | str
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """The dense changes to one weight matrix, float32, each (out, in).
+    """The changes to one weight matrix, each (out, in), and their Frobenius norms.
 
-    A branch that does not touch this matrix is None; so is the anchor of a run without one. The
-    norms are Frobenius norms, taken from the factors.
+    A branch that does not touch this matrix is None; so is the anchor of a run without one. All
+    have one shape, but not necessarily one rank.
     """
 
-    branches: tuple[Tensor | None, ...]
+    branches: tuple[LowRank | None, ...]
     branch_norms: tuple[float, ...]
-    anchor: Tensor | None
+    anchor: LowRank | None
     anchor_norm: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in)."""
+        return next(delta.shape for delta in self.branches if delta is not None)
 
 
 class Source(Protocol):
-    """Where an edit takes its changes from: `Adapters`, or a `Dial` that holds them ready."""
+    """Where an edit takes its changes from: `Adapters`, or a `Dial` that has them ready."""
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, int]]:
@@ -71,26 +73,29 @@ class Adapters:
         self.shapes: Mapping[str, tuple[int, int]] = dict(sorted(shapes.items()))
 
     def products(self, module: str, device: Device = "cpu") -> Products:
-        """The dense changes to one module, computed on the given device."""
+        """The changes to one module, on the given device."""
         branches = [adapter.get(module) for adapter in self._branches]
         anchor = None if self._anchor is None else self._anchor[module]
         return Products(
-            tuple(None if delta is None else delta.to(device).dense() for delta in branches),
+            tuple(None if delta is None else delta.to(device) for delta in branches),
             tuple(0.0 if delta is None else delta.norm() for delta in branches),
-            None if anchor is None else anchor.to(device).dense(),
+            None if anchor is None else anchor.to(device),
             0.0 if anchor is None else anchor.norm(),
         )
 
 
 class Dial:
-    """Every dense product of a source, computed once and held (see the module for the cost)."""
+    """All changes of a source, read and measured once: for one k after another.
+
+    It costs the factors, on the device; for every k of one matrix at a time see `sweep.py`.
+    """
 
     def __init__(self, source: Source, device: Device = "cpu") -> None:
         self.shapes = source.shapes
         self._products = {module: source.products(module, device) for module in source.shapes}
 
     def products(self, module: str, device: Device = "cpu") -> Products:
-        """The held changes to one module; copied only if another device is asked for."""
+        """The changes to one module; copied only if another device is asked for."""
         held = self._products[module]
         return Products(
             tuple(None if delta is None else delta.to(device) for delta in held.branches),
@@ -98,6 +103,19 @@ class Dial:
             None if held.anchor is None else held.anchor.to(device),
             held.anchor_norm,
         )
+
+
+class Only:
+    """One branch of a source, beside the anchor."""
+
+    def __init__(self, source: Source, index: int) -> None:
+        self._source, self._index = source, index
+        self.shapes = source.shapes
+
+    def products(self, module: str, device: Device = "cpu") -> Products:
+        """The changes to one module; the branch's may be None."""
+        held, here = self._source.products(module, device), slice(self._index, self._index + 1)
+        return Products(held.branches[here], held.branch_norms[here], held.anchor, held.anchor_norm)
 
 
 def _same_shape(path: Path, module: str, delta: LowRank, shape: tuple[int, int]) -> None:

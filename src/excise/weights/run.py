@@ -4,8 +4,11 @@ A run is applied to the very weights that it was made for, or not at all: the ha
 name and the shape of every touched module are checked before the first weight changes. Taking it
 off restores each weight bit for bit, and so does any exception on the way.
 
+The weights come from the same engine as those of an export (`tiles.edit_weight`), so a model with
+a run on it and the run's merged export are equal bit by bit.
+
 Cost of `apply`: the originals of the touched weights on the CPU for as long as the run is applied,
-plus a few float32 matrices of the largest weight's shape while it works.
+and a few tiles of the edit.
 """
 
 from __future__ import annotations
@@ -24,10 +27,12 @@ from torch import Tensor, nn
 from excise.records.errors import InputError
 from excise.weights import energy, inplace
 from excise.weights.delta import CONFIG, WEIGHTS
-from excise.weights.edit import EditSpec, edited_deltas
+from excise.weights.edit import EditSpec
 from excise.weights.json_file import read_object
 from excise.weights.products import Adapters, Device, Dial, Source
+from excise.weights.run_base import refuse_quantised
 from excise.weights.sculpt import Criterion
+from excise.weights.tiles import edit_weight
 
 if TYPE_CHECKING:
     from excise.vlm.load import VLM
@@ -93,7 +98,7 @@ class Run:
         return replace(self, edit=self.edit.turned(k, criterion))
 
     def dial(self, device: Device = "cpu") -> Run:
-        """This run with all dense products held, for applying one k after another (see `Dial`)."""
+        """This run with its adapters read once, for one k after another (see `Dial`)."""
         return replace(self, held=Dial(self.source(), device))
 
     def save(self) -> None:
@@ -107,23 +112,34 @@ class Run:
         names = [branch.adapter for branch in self.edit.branches]
         return Adapters(self.folder, names, self.edit.anchor)
 
-    def apply(self, vlm: VLM) -> VLM:
+    def apply(self, vlm: VLM, *, keep: bool = True) -> VLM:
         """Put the edit onto the model's weights, in place; returns the same `vlm`.
+
+        Args:
+            keep: hold the originals, so that the run can be removed. Without them nothing is held
+                beside the model, which is then fit for one use: an exception half-way leaves it
+                half edited, and it says so in `vlm.applied`.
 
         Raises:
             InputError: a run is applied already, the model is another one than the run was made
-                for, or a module or adapter does not fit. The weights are then as they were.
+                for or is quantised, or a module or adapter does not fit. The weights are then as
+                they were.
         """
         if vlm.applied is not None:
             raise InputError(f"run {vlm.applied} is applied to this model already; remove it first")
-        self._require_base(vlm)
-        source = self.source()
+        source = self._fitting(vlm)
         weights = inplace.targets(vlm.model, source.shapes)
-        device = next(iter(weights.values())).device
+        if not keep:
+            vlm.applied = self.id
+            for module, weight in weights.items():
+                edit_weight(weight, source, module, self.edit, out=weight)
+            return vlm
         originals: dict[str, Tensor] = {}
         try:
-            deltas = edited_deltas(self.folder, self.edit, source=source, device=device)
-            inplace.add(weights, deltas, originals)
+            for module, weight in weights.items():
+                # Before the first change, so that the caller can restore after one half-way.
+                originals[module] = weight.detach().to("cpu", copy=True)
+                edit_weight(weight, source, module, self.edit, out=weight)
             _originals[vlm.model] = originals
             vlm.applied = self.id
         except BaseException:
@@ -165,18 +181,33 @@ class Run:
         source = self._fitting(vlm)
         return energy.energy_map(source, self.edit, _count(vlm))
 
+    def require_hash(self, weights_hash: str, source: str | Path) -> None:
+        """See that these are the weights that the run was made for.
+
+        Args:
+            source: where they are from, to say so if they are an export of this very run.
+
+        Raises:
+            InputError: they are others; both hashes are named.
+        """
+        if weights_hash == self.base_hash:
+            return
+        manifest = Path(source) / "export.json"
+        if manifest.is_file() and read_object(manifest).get("run") == self.id:
+            raise InputError(f"{source}: is an export of run {self.id}; it is on these weights")
+        wanted, found = self.base_hash[:12], weights_hash[:12]
+        raise InputError(
+            f"{self.folder}: made for a base model with weights {wanted}, this one has {found}"
+        )
+
     def _fitting(self, vlm: VLM) -> Source:
-        self._require_base(vlm)
+        config = getattr(vlm.model, "config", None)
+        if config is not None:
+            refuse_quantised("the model", config)
+        self.require_hash(vlm.weights_hash, getattr(vlm, "source", ""))
         source = self.source()
         inplace.targets(vlm.model, source.shapes)
         return source
-
-    def _require_base(self, vlm: VLM) -> None:
-        if vlm.weights_hash != self.base_hash:
-            wanted, found = self.base_hash[:12], vlm.weights_hash[:12]
-            raise InputError(
-                f"{self.folder}: made for a base model with weights {wanted}, this one has {found}"
-            )
 
 
 def combine(run: Run, vlm: VLM) -> dict[str, int | float]:
