@@ -94,7 +94,7 @@ def main(argv: list[str]) -> None:
     print(measure.table(found))
     print(f"answers that differ: {equal['different']} of {equal['answers']}")
     for goal, met in goals(found):
-        print(measure.against(goal, met))
+        print(f"goal, {goal}: {measure.verdict(found, met)}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import evaluation
+import measure
 import models
 
 import training
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> None:
         print(
             f"| {what} | {ratio['median']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}] | "
             f"{found['memory_ratio']:.2f} | {share['usual']:.0%} usual, {share['excise']:.0%} "
-            f"excise | {'pass' if met else 'MISS'} |"
+            f"excise | {measure.verdict(found, met)} |"
         )
     print(f"measured on: {rows[0][2]['machine']['device']}")
 

@@ -142,7 +142,7 @@ def main(argv: list[str]) -> None:
         f"{setting['steps']} steps by at most {equal['largest']:.1e} (relative)"
     )
     for goal, met in goals(found):
-        print(measure.against(goal, met))
+        print(f"goal, {goal}: {measure.verdict(found, met)}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 
 FOUND = {
     "ratio": {"median": 7.0, "low": 6.5, "high": 7.5},
+    "quiet": True,
     "memory_ratio": 0.5,
     "share_of_limit": {"usual": 0.4, "excise": 0.45},
     "machine": {"device": "a card"},

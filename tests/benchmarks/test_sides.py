@@ -112,6 +112,21 @@ def test_ratios_are_taken_turn_by_turn(scripts: dict[str, ModuleType]) -> None:
     assert readings.ratio() == {"median": 4.0, "low": 3.0, "high": 8.0}
 
 
+def test_nothing_passes_on_turns_that_other_work_slowed(scripts: dict[str, ModuleType]) -> None:
+    measure = scripts["measure"]
+    readings = measure.Readings(
+        flops={"usual": 1, "excise": 1}, memory={"usual": 2, "excise": 1}, limit=1.0
+    )
+    readings.seconds = {"usual": [36.9, 9.9, 70.9], "excise": [3.3, 3.4, 3.3]}
+    found = measure.figures(readings, 400)
+    assert found["ratio"]["median"] > 4 and found["ratio_of_fastest_turns"] == pytest.approx(3.0)
+    assert not found["quiet"]
+    assert measure.verdict(found, met=True).startswith("not judged")
+    assert "BUSY MACHINE" in measure.table({**found, "machine": {}})
+    readings.seconds = {"usual": [9.9, 10.2], "excise": [3.3, 3.4]}
+    assert measure.verdict(measure.figures(readings, 400), met=False) == "MISS"
+
+
 def test_attention_is_counted_on_a_cpu(scripts: dict[str, ModuleType]) -> None:
     import torch
 

@@ -23,6 +23,8 @@ from excise.cli import main
 from excise.records.errors import InputError
 from excise.vlm import load
 from excise.weights import export as room
+from excise.weights import stream
+from excise.weights import verify as verify_room
 from excise.weights.export import export
 from excise.weights.run import Run
 from excise.weights.verify import VerificationFailed
@@ -115,12 +117,12 @@ def test_a_kill_leaves_nothing_under_the_name_and_the_same_call_goes_on(
 import os, signal
 from excise.weights import export as room, stream
 write, seen = room.write_shard, []
-def dying(edited, shard, folder):
+def dying(edited, shard, folder, wrote):
     if len(seen) == 2:  # half a shard, and the power goes
         (folder / (shard.name + ".part")).write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
     seen.append(shard)
-    write(edited, shard, folder)
+    write(edited, shard, folder, wrote)
 room.write_shard = dying
 room.export({str(small_run)!r}, {str(sharded)!r}, {str(out)!r}, outputs=False)
 """
@@ -268,13 +270,44 @@ def test_an_overflow_is_refused(sharded, tmp_path) -> None:
 
 
 def test_a_wrong_write_is_never_called_done(sharded, small_run, tmp_path, monkeypatch) -> None:
-    def plain(edited: Any, shard: Any, folder: Path) -> None:
+    def plain(edited: Any, shard: Any, folder: Path, wrote: Any) -> None:
         shutil.copyfile(shard.path, folder / shard.name)
 
     monkeypatch.setattr(room, "write_shard", plain)
-    with pytest.raises(VerificationFailed, match=r"q_proj|k_proj|.*base"):
+    with pytest.raises(VerificationFailed, match=r"_proj\.weight: .* \(it is the base's\)"):
         export(small_run, sharded, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_byte_that_is_written_wrong_is_found_while_it_is_in_memory(
+    sharded, small_run, tmp_path, monkeypatch
+) -> None:
+    write = stream._write
+
+    def flipping(file: Any, data: memoryview) -> None:
+        wrong = bytearray(data)
+        wrong[len(wrong) // 2] ^= 1
+        write(file, memoryview(wrong))
+
+    monkeypatch.setattr(stream, "_write", flipping)
+    with pytest.raises(VerificationFailed, match=r"_proj\.weight: 1 of \d+ entries are not base"):
+        export(small_run, sharded, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_a_loader_takes_otherwise_are_found(
+    sharded, small_run, tmp_path, monkeypatch
+) -> None:
+    real = verify_room.load
+
+    def renaming(source: str, **how: Any) -> Any:  # as if a rename upstream lost one weight
+        vlm = real(source, **how)
+        vlm.model.get_parameter(f"{LAYER}.weight").data.zero_()
+        return vlm
+
+    monkeypatch.setattr(verify_room, "load", renaming)
+    with pytest.raises(VerificationFailed, match=rf"{LAYER}\.weight: is loaded otherwise"):
+        export(small_run, sharded, tmp_path / "out")
 
 
 def test_other_files_of_the_base_stay_behind_and_are_named(sharded, small_run, tmp_path) -> None:
@@ -316,7 +349,7 @@ def test_the_command_reports_and_exits_1_where_verification_fails(
     assert "of which 14 edited" in said and "largest logit difference 0 of" in said
     assert said.endswith(f"export: {tmp_path / 'out'}\n")
 
-    def plain(edited: Any, shard: Any, folder: Path) -> None:
+    def plain(edited: Any, shard: Any, folder: Path, wrote: Any) -> None:
         shutil.copyfile(shard.path, folder / shard.name)
 
     monkeypatch.setattr(room, "write_shard", plain)

@@ -104,8 +104,8 @@ def summary(verification: Mapping[str, Any], lora: Mapping[str, Any] | None) -> 
         lines = ["tensors: NOT compared: the export cannot be read"]
     elif verification["kind"] == "merged":
         lines = [
-            f"tensors: {tensors['total']}, of which {tensors['edited']} edited "
-            f"({tensors['entries_changed']:,} numbers) and {tensors['copied']} copied"
+            f"tensors: {tensors['total']}, of which {tensors['edited']} edited and "
+            f"{tensors['copied']} copied"
         ]
     else:
         lines = [

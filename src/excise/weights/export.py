@@ -14,11 +14,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from excise.weights.export_carried import carry, side_folder, write_card
 from excise.weights.json_file import read_object
 from excise.weights.lora_again_folder import Tell, Wish, error_report, factor_run, write_adapter
 from excise.weights.run import Run
-from excise.weights.shards import Shard
+from excise.weights.shards import Entry, Shard
 from excise.weights.stream import Edited, write_shard
 from excise.weights.verify import (
     MANIFEST,
@@ -42,7 +43,7 @@ from excise.weights.verify import (
     probes_for,
 )
 from excise.weights.verify_adapter import check_adapter
-from excise.weights.verify_tensors import Tally, check_shard, file_hash
+from excise.weights.verify_tensors import Tally, check_edited, check_shard, file_hash
 
 Kind = Literal["merged", "lora"]
 
@@ -177,6 +178,7 @@ def _merge(
     """Write the shards, each checked while the next is written; hashes by file name."""
     shards = base.checkpoint.shards
     tally, hashes = Tally(), {}
+    compared = _WhenWritten(edited, tally)
     written: list[Future[tuple[Tally, str]]] = []
     pool = ThreadPoolExecutor(2)
     try:
@@ -184,9 +186,9 @@ def _merge(
         for number, shard in enumerate(shards, 1):
             if hashed.done():
                 hashed.result()
-            if not (part / shard.name).is_file() or _spoilt(part / shard.name, shard):
-                write_shard(edited, shard, part)
-            written.append(pool.submit(_checked, edited, shard, part))
+            if not (part / shard.name).is_file():
+                write_shard(edited, shard, part, compared)
+            written.append(pool.submit(_checked, edited, shard, part, compared.names))
             tell("writing", number, len(shards))
         for number, (shard, checked) in enumerate(zip(shards, written, strict=True), 1):
             counted, hashes[shard.name] = checked.result()
@@ -201,18 +203,25 @@ def _merge(
     return hashes
 
 
-def _checked(edited: Edited, shard: Shard, part: Path) -> tuple[Tally, str]:
+class _WhenWritten:
+    """Compares touched tensors with their file while they are in memory."""
+
+    def __init__(self, edited: Edited, tally: Tally) -> None:
+        self._edited, self._tally = edited, tally
+        self.names: set[str] = set()
+
+    def __call__(self, source: FileIO, target: FileIO, entry: Entry, data: memoryview) -> None:
+        check_edited(self._edited, data, (source, entry), (target, entry), self._tally)
+        self.names.add(entry.name)
+
+
+def _checked(edited: Edited, shard: Shard, part: Path, done: Collection[str]) -> tuple[Tally, str]:
     made = Shard.read(part / shard.name)
     places = {entry.name: (made, entry) for entry in made.entries}
-    tally = check_shard(edited, shard, places)
+    tally = check_shard(edited, shard, places, done)
     extra = sorted(places.keys() - {entry.name for entry in shard.entries})
     tally.problems += [f"{name}: extra, the base does not have it" for name in extra]
     return tally, file_hash(made.path)
-
-
-def _spoilt(path: Path, shard: Shard) -> bool:
-    """Whether what an interrupted export left is not even of the right size."""
-    return path.stat().st_size != shard.size
 
 
 @contextmanager

@@ -62,6 +62,17 @@ class Base:
         names = Names(self.source, self.checkpoint.places)
         return Edited(self.checkpoint, names, run.source(), run.edit)
 
+    def cast(self, run: Run, dtype: str) -> set[str]:
+        """Names of touched weights that are not stored in the type they are loaded in."""
+        pieces = self.edited(run).pieces
+        stored = {key: entry.dtype for key, (_, entry) in self.checkpoint.places.items()}
+        return {
+            weight
+            for piece in pieces
+            for weight in piece.modules
+            if any(_LOADED_AS[stored[key]] != dtype or stored[key] == "F64" for key in piece.keys)
+        }
+
     def load(self, dtype: str) -> VLM:
         """The base in memory, its hash as it is known already."""
         vlm = load(self.source, dtype=dtype)

@@ -22,8 +22,8 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 from excise.records.errors import InputError
 from excise.vlm.weights_hash import read_header, weight_files
 
-BLOCK = 8 * 2**20
-"""Bytes that are read, compared and hashed at a time."""
+BLOCK = 2**20
+"""Bytes that are read, compared and hashed at a time: few enough to stay in the cache."""
 
 DTYPES = {
     "F64": torch.float64,
@@ -127,11 +127,11 @@ class Checkpoint:
             kind = entry.dtype
             raise InputError(f"{name}: is stored as {kind}; expected floats, unquantised")
 
-    def tensor(self, name: str) -> Tensor:
-        """One tensor, read from its file."""
+    def tensor(self, name: str, room: Tensor | None = None) -> Tensor:
+        """One tensor, read from its file; into `room`, bytes that it then shares, if they do."""
         shard, entry = self.places[name]
         with shard.path.open("rb", buffering=0) as file:
-            return read_tensor(file, entry)
+            return read_tensor(file, entry, room)
 
     def _check(self) -> None:
         owner: dict[str, str] = {}
@@ -151,13 +151,16 @@ class Checkpoint:
             raise InputError(f"{self.folder / owner[name]}: {name} is not in the index")
 
 
-def read_tensor(file: FileIO, entry: Entry) -> Tensor:
-    """A tensor of floats from an open file, in memory of its own.
+def read_tensor(file: FileIO, entry: Entry, room: Tensor | None = None) -> Tensor:
+    """A tensor of floats from an open file, in memory of its own or at the start of `room`.
 
     Raises:
         InputError: the file ends before the tensor does.
     """
-    raw = torch.empty(entry.size, dtype=torch.uint8)
+    if room is not None and room.numel() >= entry.size:
+        raw = room[: entry.size]
+    else:
+        raw = torch.empty(entry.size, dtype=torch.uint8)
     file.seek(entry.begin)
     _fill(file, as_bytes(raw))
     return raw.view(DTYPES[entry.dtype]).view(entry.shape)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import FileIO
 from pathlib import Path
 from threading import Lock
 
+import torch
 from torch import Tensor
 
 from excise.records.errors import InputError
@@ -46,37 +47,47 @@ class Edited:
         """Held while a touched tensor is in memory, so that two threads never hold two."""
         for key in self.by_key:
             base.require_floats(key)
+        # One for all: fresh memory for each tensor would cost as much time as reading it.
+        largest = max(base.places[key][1].size for key in self.by_key)
+        self._room = torch.empty(largest, dtype=torch.uint8)
 
     def touched(self, shard: Shard) -> list[Entry]:
         """The entries of a shard that the run changes, in the order of the file."""
         return [entry for entry in shard.entries if entry.name in self.by_key]
 
     def tensor(self, key: str) -> Tensor:
-        """A stored tensor after the edit, in its own type.
+        """A stored tensor after the edit, in its own type; valid until the next is asked for.
 
         Raises:
             InputError: it would not be finite, or its conversion has no way back.
         """
         piece = self.by_key[key]
-        stored = {name: self.base.tensor(name) for name in piece.keys}
+        room = self._room if len(piece.keys) == 1 else None
+        stored = {name: self.base.tensor(name, room) for name in piece.keys}
         return self.names.edit(piece, stored, self._edit)[key]
 
     def _edit(self, module: str, weight: Tensor) -> Tensor:
         return edit_weight(weight, self.source, module, self.spec, out=weight)
 
 
-def write_shard(edited: Edited, shard: Shard, folder: Path) -> None:
+Wrote = Callable[[FileIO, FileIO, Entry, memoryview], None]
+"""Is told of each touched tensor: source, target (open for reading, too), entry, written bytes."""
+
+
+def write_shard(edited: Edited, shard: Shard, folder: Path, wrote: Wrote) -> None:
     """Write one shard under its own name into `folder`; it appears whole or not at all."""
     part = folder / f"{shard.name}.part"
-    with shard.path.open("rb", buffering=0) as source, part.open("wb", buffering=0) as target:
+    with shard.path.open("rb", buffering=0) as source, part.open("w+b", buffering=0) as target:
         place = 0
         for entry in edited.touched(shard):
             copy(source, target, place, entry.begin)
             with edited.one_at_a_time:
                 tensor = edited.tensor(entry.name)
                 _write(target, as_bytes(tensor))
+                wrote(source, target, entry, as_bytes(tensor))
                 del tensor
             place = entry.end
+            target.seek(place)
         copy(source, target, place, shard.size)
     os.replace(part, folder / shard.name)
 

@@ -8,7 +8,8 @@ for any number of threads. On a GPU the kernel of `kernels.py` does it in one pa
 Against exact arithmetic: every cut is the equation's (`tiles_mask.py`), and the sum is wrong by a
 few float32 roundings before it is rounded to the weight's type.
 
-Cost on a CPU: three float32 buffers of a tile for each thread, some 6 MiB, beyond weight and result.
+Cost on a CPU: three float32 buffers of a tile for each thread, some 8 MiB, beyond weight and
+result.
 """
 
 from __future__ import annotations

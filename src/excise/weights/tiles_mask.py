@@ -2,7 +2,7 @@
 
 The mask of `sculpt.py` is a test of signs: with `t = -k * rho * a`, an entry is cut where
 `(t - f) * t < 0`. Float32 products decide it almost everywhere. Where they cannot (both changes
-nearly of one size, or the anchor's nearly zero; about one entry in a million) the two products are
+nearly of one size, or the anchor's nearly zero; about two entries in 100,000) the two products are
 computed once more in float64. So the mask depends neither on tiles nor on threads nor on the
 order in which a library adds, and a cut never differs from the paper's equation by rounding.
 
@@ -61,8 +61,7 @@ class Sculptor:
         settled = self._settled(found, f, t, rows.start, near, t_error) if found.size else None
         _zero_unless_above(f, p, -LEAST, grad_input=f)
         if settled is not None:
-            places, values = (torch.from_numpy(x).to(f.device) for x in settled)
-            f.view(-1)[places] = values
+            _put(f, *settled)
         return f
 
     def _settled(
@@ -107,7 +106,17 @@ def sculptor(
 
 
 def _at(x: Tensor, places: NDArray[np.intp]) -> NDArray[np.float32]:
-    flat = x.view(-1)
-    here = flat if x.device.type == "cpu" else flat[torch.from_numpy(places).to(x.device)].cpu()
-    found: NDArray[np.float32] = here.numpy()
-    return found[places] if here is flat else found
+    found: NDArray[np.float32]
+    if x.device.type == "cpu":
+        found = x.view(-1).numpy()[places]
+    else:
+        found = x.view(-1)[torch.from_numpy(places).to(x.device)].cpu().numpy()
+    return found
+
+
+def _put(x: Tensor, places: NDArray[np.intp], values: NDArray[np.float32]) -> None:
+    if x.device.type == "cpu":
+        x.view(-1).numpy()[places] = values
+    else:
+        there, new = (torch.from_numpy(y).to(x.device) for y in (places, values))
+        x.view(-1)[there] = new

@@ -21,7 +21,7 @@ from excise.weights.threads import one_thread_each
 ENTRIES = 1 << 19  # of a tile: smaller ones are read again sooner, larger ones cost fewer calls
 ROWS = 16  # at least, or the products would mostly wait for the factors
 GPU_ENTRIES = 1 << 22
-PIECE = 1 << 16  # entries that are looked through at a time
+PIECE = 1 << 18  # entries that are looked through at a time
 
 
 class Space:
@@ -35,8 +35,9 @@ class Space:
         self._sizes = np.empty(PIECE if on_cpu else 0, np.float32)
 
     def matrix(self, index: int, rows: int) -> Tensor:
-        """Buffer 0, 1 or 2, so many rows of it; from 3 on there is one for each of several parts."""
-        return self._floats[index][:rows]
+        """Buffer 0, 1 or 2, so many rows of it; from 3 on there is one for each part of several."""
+        whole = self._floats[index]
+        return whole if rows == len(whole) else whole[:rows]
 
     def small(self, x: Tensor, limit: float) -> NDArray[np.intp]:
         """The flat indices of the entries of `x` whose size is at most `limit`."""

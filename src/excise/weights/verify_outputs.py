@@ -10,6 +10,7 @@ Cost: a forward pass and a short answer a probe and model; the models are in mem
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from excise.records.record import Record
 from excise.vlm.chat import Chat
 from excise.vlm.generation import answer
 from excise.vlm.load import VLM
+from excise.weights.shards import as_bytes
 
 POSITIONS = 16
 """Logits of so many positions at a prompt's end are compared."""
@@ -115,6 +117,14 @@ def _logits(vlm: VLM, chat: Chat, probe: Probe) -> Tensor:
     }
     out = model(**inputs, logits_to_keep=POSITIONS).logits[0, -POSITIONS:]
     return out.float().cpu()  # type: ignore[no-any-return]
+
+
+def fingerprints(vlm: VLM) -> dict[str, str]:
+    """SHA-256 of every weight and buffer as it is in memory, by its name in the model."""
+    return {
+        name: hashlib.sha256(as_bytes(tensor.detach().cpu())).hexdigest()
+        for name, tensor in vlm.model.state_dict().items()
+    }
 
 
 @dataclass(frozen=True)

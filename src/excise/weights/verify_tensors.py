@@ -1,28 +1,30 @@
 """A written checkpoint held against base and run, tensor by tensor, byte by byte.
 
 What the run does not touch must be the base's bytes; what it touches must be what the engine makes
-of the base's bytes now, computed again; and it must differ from the base, unless the change itself
-is zero. No tolerance: an export is the same numbers or it is not the same model.
+of the base's bytes, computed again for `excise verify`, read back while it is still in memory for
+an export in the making; and it must differ from the base, unless the change itself is zero. No
+tolerance: an export is the same numbers or it is not the same model.
 
-Cost: both checkpoints read once, the edit computed once; memory as for writing.
+Cost: both checkpoints read once, and the edit; memory as for writing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from excise.weights.shards import BLOCK, DTYPES, Checkpoint, Entry, Shard, as_bytes, blocks
 from excise.weights.stream import Edited
 from excise.weights.tiles import delta_tiles
 
 Places = Mapping[str, tuple[Shard, Entry]]
+InFile = tuple[FileIO, Entry]
+"""A tensor in an open file."""
 
 
 @dataclass
@@ -32,14 +34,11 @@ class Tally:
     tensors: int = 0
     edited: int = 0
     """Tensors that the run touches."""
-    entries_changed: int = 0
-    """Numbers in them that differ from the base's."""
     problems: list[str] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         self.tensors += other.tensors
         self.edited += other.edited
-        self.entries_changed += other.entries_changed
         self.problems += other.problems
 
 
@@ -53,8 +52,11 @@ def check(edited: Edited, export: Checkpoint) -> Tally:
     return tally
 
 
-def check_shard(edited: Edited, shard: Shard, places: Places) -> Tally:
-    """The tensors of one shard of the base against those that were written."""
+def check_shard(edited: Edited, shard: Shard, places: Places, done: Collection[str] = ()) -> Tally:
+    """The tensors of one shard of the base against those that were written.
+
+    Those of `done` were compared when they were written, by `check_edited`.
+    """
     tally = Tally()
     with shard.path.open("rb", buffering=0) as base:
         for entry in shard.entries:
@@ -70,8 +72,13 @@ def check_shard(edited: Edited, shard: Shard, places: Places) -> Tally:
                 tally.problems.append(f"{entry.name}: is {kinds}")
                 continue
             with made_in.path.open("rb", buffering=0) as export:
+                if entry.name in done:
+                    continue
                 if entry.name in edited.by_key:
-                    _check_edited(edited, base, entry, export, made, tally)
+                    with edited.one_at_a_time:
+                        data = as_bytes(edited.tensor(entry.name))
+                        check_edited(edited, data, (base, entry), (export, made), tally)
+                        del data
                 elif not _same(base, entry, export, made):
                     tally.problems.append(
                         f"{entry.name}: differs from the base, and the run does not touch it"
@@ -79,22 +86,18 @@ def check_shard(edited: Edited, shard: Shard, places: Places) -> Tally:
     return tally
 
 
-def _check_edited(
-    edited: Edited, base: FileIO, entry: Entry, export: FileIO, made: Entry, tally: Tally
+def check_edited(
+    edited: Edited, data: memoryview, base: InFile, export: InFile, tally: Tally
 ) -> None:
-    width = torch.empty((), dtype=DTYPES[entry.dtype]).element_size()
-    with edited.one_at_a_time:
-        expected = edited.tensor(entry.name)
-        data = as_bytes(expected)
-        wrong = _differing(data, export, made, width)
-        changed = _differing(data, base, entry, width)
-        del data, expected
-    tally.entries_changed += changed
+    """A touched tensor: the export has the edit's bytes, and they are not the base's."""
+    entry = base[1]
+    width = DTYPES[entry.dtype].itemsize
+    wrong = sum(_differing(data, *export, width))
     if wrong:
         what = f"{wrong} of {entry.size // width} entries are not base + run"
-        plain = " (it is the base's)" if _same(base, entry, export, made) else ""
+        plain = " (it is the base's)" if _same(*base, *export) else ""
         tally.problems.append(f"{entry.name}: {what}{plain}")
-    elif not changed and any(
+    elif not any(_differing(data, *base, width)) and any(
         bool(tile.any())
         for module in edited.by_key[entry.name].modules.values()
         for _, tile in delta_tiles(edited.source, module, edited.spec)
@@ -110,19 +113,19 @@ def _same(base: FileIO, entry: Entry, export: FileIO, made: Entry) -> bool:
     return all(_equal(ours, theirs) for ours, theirs in zip(left, right, strict=True))
 
 
-def _differing(data: memoryview, file: FileIO, entry: Entry, width: int) -> int:
-    """How many numbers of `width` bytes in memory differ from those in a file, bit by bit."""
-    count, begin = 0, 0
+def _differing(data: memoryview, file: FileIO, entry: Entry, width: int) -> Iterator[int]:
+    """How many numbers of `width` bytes in memory differ from those in a file, block by block."""
+    begin = 0
     for block in blocks(file, entry.begin, entry.end, bytearray(min(BLOCK, entry.size))):
         ours = data[begin : begin + len(block)]
         begin += len(block)
         differs = np.frombuffer(ours, f"u{width}") != np.frombuffer(block, f"u{width}")
-        count += int(np.count_nonzero(differs))  # several times as fast as a sum of booleans
-    return count
+        yield int(np.count_nonzero(differs))  # several times as fast as a sum of booleans
 
 
 def _equal(left: memoryview, right: memoryview) -> bool:
-    return np.array_equal(np.frombuffer(left, np.uint8), np.frombuffer(right, np.uint8))
+    kind = np.uint64 if len(left) % 8 == 0 else np.uint8
+    return np.array_equal(np.frombuffer(left, kind), np.frombuffer(right, kind))
 
 
 def file_hash(path: Path) -> str:
