@@ -35,7 +35,7 @@ def test_every_row_has_a_figure_and_every_figure_a_row(report: Report) -> None:
         0.92, 0.7, 0.3, 0.92,
     ]  # fmt: skip
     assert ("General skills", "boxes, IoU") in found
-    assert ("Needless refusals", "share of answers") in found
+    assert ("Needless refusals", "of what is seen") in found
     assert not any(label == "meaningful" for _, label in found)  # null in every model
     every = {(g.title, r.label) for g in every_metric(report) for r in g.rows}
     assert ("Forgotten people: image memory", "exact answer") in every

@@ -136,10 +136,14 @@ def _general(cols: Sequence[Column]) -> Iterator[_Line]:
 
 def _over_refusal(cols: Sequence[Column]) -> Iterator[_Line]:
     if any(figure(c.metrics.get("over_refusal")) for c in cols):
-        yield "share of answers", "lower", ("over_refusal",)
-        return
-    for key in _keys(cols, "over_refusal"):
-        yield key.replace("_", " "), "lower", ("over_refusal", key)
+        yield "of what is seen", "lower", ("over_refusal",)
+    else:
+        for key in _keys(cols, "over_refusal"):
+            yield key.replace("_", " "), "lower", ("over_refusal", key)
+    for kind, label in (("image_memory", "of kept, image"), ("text_memory", "of kept, text")):
+        path = ("splits", "retain", kind, "refusal")
+        if any(figure_at(c.metrics, *path) for c in cols):
+            yield label, "lower", path
 
 
 def _keys(cols: Sequence[Column], *path: str) -> list[str]:
