@@ -54,6 +54,7 @@ def attached(
     wrapped: Any = None
     try:
         wrapped = get_peft_model(model, config)
+        wrapped.create_or_update_model_card = _no_card
         hit = set(wrapped.base_model.targeted_module_names)
         if hit != set(targets):
             raise ExciseError(f"the adapter sits on {len(hit)} modules, expected {len(targets)}")
@@ -74,6 +75,10 @@ def attached(
             model.__dict__["name_or_path"] = path
         else:
             del model.__dict__["name_or_path"]
+
+
+def _no_card(folder: str) -> None:
+    """In place of the model card that PEFT would write into every checkpoint, for nobody."""
 
 
 def save_adapter(adapter: PeftModel, targets: Sequence[str], base: str, out: Path) -> None:

@@ -38,7 +38,7 @@ def arguments(
     place: torch.device,
     saves: bool = True,
 ) -> TrainingArguments:
-    """Trainer arguments: ten checkpoints, the newest two kept, or none on a process that waits."""
+    """Trainer arguments: up to ten checkpoints, the newest two kept; none on a waiting process."""
     cpu = place.type == "cpu"
     return Arguments(
         output_dir=str(folder),
@@ -60,11 +60,16 @@ def arguments(
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="steps" if saves else "no",
-        save_steps=max(1, -(-steps // 10)),
+        save_steps=_interval(steps),
         save_total_limit=2,
         report_to="none",
         disable_tqdm=True,
     )
+
+
+def _interval(steps: int) -> int:
+    """A tenth of the steps, but in a short fit, where saving would cost more than it keeps, ten."""
+    return max(1, -(-steps // 10), min(10, steps // 5))
 
 
 def _warm(settings: FitSettings) -> str:

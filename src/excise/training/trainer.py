@@ -118,6 +118,10 @@ class AnswerTrainer(Trainer):  # type: ignore[misc,unused-ignore]
             parameter.grad = piece.view_as(parameter)
         return flat[-1]
 
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Nobody reads this estimate, which counts all parameters at every step."""
+        return 0
+
     def compute_loss(  # type: ignore[override,unused-ignore]
         self,
         model: nn.Module,
