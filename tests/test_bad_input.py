@@ -600,15 +600,17 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
             subprocess.run(["umount", str(place)], check=True)
 
 
-@pytest.mark.parametrize("size", [100, 172, 230])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_disk_that_is_really_full_is_one_line(
-    size: int,
+    share: float,
     small_disk: Callable[[int], Path],
     data: Path,
     forget: Callable[..., Any],
     refused: Refused,
+    finished: Path,
 ) -> None:
-    disk = small_disk(size)
+    whole = sum(path.stat().st_size for path in finished.rglob("*") if path.is_file())
+    disk = small_disk(int(share * whole / 1024))
     message = refused(*forget(data, out=disk / "run"), works_first=True)
     assert "disk is full" in message and str(disk) in message
     assert not (disk / "run").exists()
@@ -695,7 +697,7 @@ class Stderr:
     def write(self, text):
         sys.__stderr__.write(text)
         self.said += text
-        if self.said.endswith(" s\\n") and "training anchor: 12/30" in self.said:
+        if self.said.endswith(" s\\n") and "training anchor: 15/30" in self.said:
             self.said = ""
             os.kill(os.getpid(), signal.SIGINT)
     def __getattr__(self, name):
@@ -722,7 +724,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_resumes(
     )
     assert stopped.returncode == 130, stopped.stderr
     said = stopped.stderr.splitlines()
-    assert said[-2].startswith("training anchor: 12/30, ")
+    assert said[-2].startswith("training anchor: 15/30, ")
     assert said[-1] == "excise: interrupted; the same command resumes"
     assert "Traceback" not in stopped.stderr
     assert not (tmp_path / "run").exists()
