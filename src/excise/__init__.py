@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from excise import methods as methods
     from excise import specimen as specimen
     from excise.evaluate.evaluate import evaluate as evaluate
-    from excise.methods import forget as forget
+    from excise.methods.forget import forget as forget
     from excise.records.errors import InputError as InputError
     from excise.records.reading import read as read
     from excise.vlm.load import load as load
@@ -51,7 +51,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "Run": ("excise.weights.run", "Run"),
     "evaluate": ("excise.evaluate", None),
     "export": ("excise.weights.export", "export"),
-    "forget": ("excise.methods", "forget"),
+    "forget": ("excise.methods.forget", "forget"),
     "load": ("excise.vlm.load", "load"),
     "methods": ("excise.methods", None),
     "read": ("excise.records.reading", "read"),

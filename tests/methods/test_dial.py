@@ -12,6 +12,7 @@ import pytest
 from excise.methods import SMFA, checkup, dial, forget, method
 from excise.methods.material import hold_out, retained, to_forget
 from excise.methods.method import Material
+from excise.methods.refusal import Refusal
 from excise.records.data import Data
 from excise.records.record import Record
 from excise.vlm import VLM, load
@@ -118,7 +119,7 @@ def test_the_smallest_k_at_which_the_memory_stays_gone_is_chosen(
     monkeypatch.setattr(dial, "ask", ask)
     forgotten, held = hold_out(to_forget(data), 0)
     material = Material(
-        tiny, data, forgotten, retained(data), held, joint.folder, 0, lambda *told: None
+        tiny, data, forgotten, retained(data, Refusal()), held, joint.folder, 0, lambda *told: None
     )
     spec = dial.choose_k(material, joint.edit)
     assert [branch.k for branch in spec.branches] == [chosen]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from excise.methods.material import SHARE, hold_out, retained, to_forget
+from excise.methods.refusal import Refusal
 from excise.records.data import Data
 from excise.records.errors import InputError
 from excise.records.record import Record
@@ -91,7 +92,7 @@ def test_nothing_is_held_out_where_every_fact_is_asked_once() -> None:
 
 
 def test_a_method_forgets_private_records_and_keeps_the_few_of_every_kind(data: Data) -> None:
-    forget, few = to_forget(data), retained(data)
+    forget, few = to_forget(data), retained(data, Refusal())
     assert {r.split for r in forget} == {"forget"} and {r.split for r in few} == {"few"}
     assert {r.kind for r in forget} == {"image_memory", "text_memory"} and len(forget) == 8
     assert "image_understanding" in {r.kind for r in few} and len(few) == 10
@@ -109,7 +110,7 @@ def test_records_for_scoring_are_not_learnt_from() -> None:
     )
     assert ids(to_forget(scored)) == ["r1"]
     with pytest.raises(InputError, match="folder: no records of split few"):
-        retained(scored)
+        retained(scored, Refusal())
 
 
 def test_a_forget_set_of_what_anyone_can_see_is_refused() -> None:

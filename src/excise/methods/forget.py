@@ -85,7 +85,7 @@ def _forget(
     }
     if processes.from_main(lambda: out.exists() and (not out.is_dir() or any(out.iterdir()))):
         return _finished(out, plan)
-    forgotten, few = to_forget(data), retained(data) if "few" in method.needs else []
+    forgotten, few = to_forget(data), retained(data, method)
     unfinished = out.with_name(f".{out.name}.unfinished")
     processes.from_main(lambda: _begin(unfinished, plan))
 

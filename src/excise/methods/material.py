@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from excise.methods.method import Method
 from excise.records.data import Data
 from excise.records.errors import InputError
 from excise.records.record import Kind, Record
@@ -29,11 +30,13 @@ def to_forget(data: Data) -> list[Record]:
     return found
 
 
-def retained(data: Data) -> list[Record]:
-    """The few retained records, of every kind."""
+def retained(data: Data, method: Method) -> list[Record]:
+    """The few retained records, of every kind, if the method has a use for them."""
+    if "few" not in (*method.needs, *method.takes):
+        return []
     found = data.select(splits=["few"], use="fit")
-    if not found:
-        raise InputError(f"{data.folder}: no records of split few, which the method needs")
+    if not found and "few" in method.needs:
+        raise InputError(f"{data.folder}: no records of split few, which {method.name} needs")
     return found
 
 

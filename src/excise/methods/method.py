@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from excise.records.data import Data
 from excise.records.record import Record
 from excise.training.fit import FitResult, FitSettings, fit
+from excise.training.trainer import Loss
 from excise.vlm.load import VLM
 from excise.vlm.rows import Row
 from excise.weights.edit import EditSpec
@@ -44,12 +45,29 @@ class Material:
     fits: dict[str, FitResult] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
-    def fit(self, adapter: str, rows: Sequence[Row], settings: FitSettings) -> None:
-        """Train one adapter into the run's folder; one that is there already is kept."""
+    def fit(
+        self,
+        adapter: str,
+        rows: Sequence[Row],
+        settings: FitSettings,
+        *,
+        loss: Loss | None = None,
+        mix: bool = False,
+        identity: str = "",
+    ) -> None:
+        """Train one adapter into the run's folder; one that is there already is kept.
+
+        See `excise.training.fit` for `loss`, `mix` and `identity`.
+        """
         self.fits[adapter] = fit(
             self.vlm, rows, settings=settings, out=self.folder / adapter, seed=self.seed,
+            loss=loss, mix=mix, identity=identity,
             progress=lambda done, total: self.progress(f"training {adapter}", done, total),
         )  # fmt: skip
+
+
+METHODS: dict[str, type[Method]] = {}
+"""Every method by its name; a class that says its name enters itself."""
 
 
 class Method(BaseModel, ABC):
@@ -59,9 +77,20 @@ class Method(BaseModel, ABC):
 
     name: ClassVar[str]
     kind: ClassVar[str]
+    """"loss", "edit" or "loss and edit"."""
     needs: ClassVar[tuple[str, ...]]
+    """What it cannot do without: "few" (retained labels), "reference" (the untouched model's
+    probabilities), "gradients", "activations", "memorised" (a fit towards the forget set)."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """What it uses if it is there: "few", "pictures" (unlabelled)."""
     leaves: ClassVar[tuple[str, ...]]
+    """Parts of the run folder: "adapter", "anchor", "edit"."""
     reference: ClassVar[str]
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        if "name" in cls.__dict__:
+            METHODS[cls.name] = cls
 
     @property
     def holds_out(self) -> bool:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from excise.methods.method import Method
-from excise.methods.refusal import Refusal
-from excise.methods.smfa import SMFA
+from excise.methods.method import METHODS, Method
 from excise.records.errors import InputError, did_you_mean
 from excise.training.settings import FitSettings
 
 M = TypeVar("M", bound=BaseModel)
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Refusal, SMFA)}
+for _file in iter_modules([str(Path(__file__).parent)]):  # each method enters itself
+    import_module(f"excise.methods.{_file.name}")
 
 
 def option_names(method: type[Method]) -> list[str]:

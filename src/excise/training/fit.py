@@ -34,7 +34,7 @@ from excise.training.checkpoints import clear_checkpoints
 from excise.training.loss import answer_cross_entropy
 from excise.training.processes import world
 from excise.training.recompute import recomputing
-from excise.training.seeding import seeded, shuffled_order
+from excise.training.seeding import mixed_order, seeded
 from excise.training.settings import FitResult, FitSettings
 from excise.training.sharding import sharded
 from excise.training.trainer import AnswerTrainer, Loss, Rows
@@ -57,6 +57,7 @@ def fit(
     out: Path,
     seed: int,
     loss: Loss | None = None,
+    mix: bool = False,
     identity: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> FitResult:
@@ -69,6 +70,8 @@ def fit(
         loss: takes the model and a batch of `Packer.collate`, returns a scalar, a mean over the
             batch's answer tokens; their cross entropy if None. Several processes weight it by
             those tokens.
+        mix: give every batch an even share of each role (that of a row is its first turn's), for
+            losses with a term for each; `settings.epochs` then counts the rows of the first.
         identity: whatever else the result depends on, such as a loss's own settings, so that a fit
             with another identity does not resume from this one.
         progress: is told steps done and steps in all after each step.
@@ -83,14 +86,19 @@ def fit(
     loss = loss or answer_cross_entropy
     targets = linear_targets(vlm.model, vlm.parts)
     packer = Packer(vlm.processor, vlm.model)
-    steps = settings.total_steps(len(rows))
+    groups = _by_role(rows) if mix else [range(len(rows))]
+    if settings.batch < len(groups):
+        raise InputError(
+            f"batch {settings.batch}: expected {len(groups)} or more, a row of each role"
+        )
+    steps = settings.total_steps(len(groups[0]) * len(groups) if mix else len(rows))
     processes = world()
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and vlm.dtype == bfloat16)
     content = [
         settings.model_dump_json(),
         json.dumps([seed, steps, targets, vlm.weights_hash, vlm.applied, str(vlm.dtype), bf16]),
         f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', type(loss).__name__)}",
-        identity,
+        identity + ("mix" if mix else ""),
         _digest(packer.encode(row) for row in rows),
     ]
     digest = hashlib.sha256("\n".join(content).encode()).hexdigest()
@@ -126,7 +134,7 @@ def fit(
                     saves=processes.main,
                 ),
                 train_dataset=Rows(
-                    rows, shuffled_order(len(rows), steps * settings.batch, seed), packer
+                    rows, mixed_order(groups, settings.batch, steps * settings.batch, seed), packer
                 ),
                 data_collator=packer.collate,
             )
@@ -161,6 +169,14 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(level)
+
+
+def _by_role(rows: Sequence[Row]) -> list[list[int]]:
+    """Row numbers by the role of each row's first turn, in the order of first appearance."""
+    groups: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(row.turns[0].role if row.turns else "", []).append(number)
+    return [*groups.values()]
 
 
 def _longest(packer: Packer, rows: Sequence[Row]) -> int:

@@ -37,9 +37,11 @@ class Chunks:
     first: Tensor
     rest: tuple[Tensor, ...]
     head: Callable[[Tensor], Tensor]
+    states: tuple[Tensor, ...]
+    """The last hidden states, (n, hidden), of all of them; logits where there is no telling."""
 
     def map(self, function: Callable[[Tensor, Tensor], Tensor], targets: Tensor) -> Tensor:
-        """`function` of logits (n, vocabulary) and targets (n,), chunk by chunk, concatenated.
+        """`function` of logits (n, vocabulary) and targets (n, ...), chunk by chunk, concatenated.
 
         The logits of one chunk at a time are in memory, in the forward and in the backward pass.
         """
@@ -74,7 +76,8 @@ def run_to_head(
     body = core(inner)
     if body is None:  # its head cannot be told from the rest
         logits = model(**inputs, use_cache=False).logits
-        return Chunks(logits[keep.to(logits.device)], (), lambda states: states)
+        found = logits[keep.to(logits.device)]
+        return Chunks(found, (), lambda states: states, (found,))
     run = body.forward
     seen: dict[str, Any] = {}
 
@@ -101,7 +104,7 @@ def run_to_head(
             logits: Tensor = inner(input_ids=some, use_cache=False).logits[0]
         return logits
 
-    return Chunks(first, seen["states"][1:], head)
+    return Chunks(first, seen["states"][1:], head, seen["states"])
 
 
 def _with_states(output: Any, states: Tensor) -> Any:

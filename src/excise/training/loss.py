@@ -18,8 +18,9 @@ from excise.training.head import Chunks, chunk_of, run_to_head
 from excise.vlm.features import feature_cache
 from excise.vlm.packing import IGNORED
 
-NOT_FOR_THE_MODEL = ("labels", "roles", "pictures")
-"""`pictures` is a list with the `EncodedPicture` or None of each sequence."""
+NOT_FOR_THE_MODEL = ("labels", "roles", "pictures", "totals")
+"""`pictures` is a list with the `EncodedPicture` or None of each sequence; for `totals` see
+`answers.py`."""
 
 
 class Labelled(NamedTuple):
@@ -40,7 +41,7 @@ def labelled_logits(model: PreTrainedModel, batch: Mapping[str, Any]) -> Labelle
         model: the model, with an adapter or without.
         batch: what `excise.vlm.Packer.collate` makes, on the model's device.
     """
-    logits = _run(model, batch, batch["labels"].numel()).first.float()
+    logits = run_answers(model, batch, batch["labels"].numel()).first.float()
     answered = batch["labels"] != IGNORED
     return Labelled(logits, batch["labels"][answered], batch["roles"][answered])
 
@@ -55,7 +56,7 @@ def answer_logprobs(
     """
     labels = batch["labels"]
     targets = labels[labels != IGNORED]
-    return _run(model, batch, chunk or chunk_of(model)).map(_logprobs, targets)
+    return run_answers(model, batch, chunk).map(_logprobs, targets)
 
 
 def answer_cross_entropy(
@@ -70,10 +71,13 @@ def _logprobs(logits: Tensor, targets: Tensor) -> Tensor:
     return -nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
 
 
-def _run(model: PreTrainedModel, batch: Mapping[str, Any], chunk: int) -> Chunks:
+def run_answers(
+    model: PreTrainedModel, batch: Mapping[str, Any], chunk: int | None = None
+) -> Chunks:
+    """One forward pass; states and head of the answer tokens, for `Chunks.map`."""
     labels = batch["labels"]
     keep = torch.zeros_like(labels, dtype=torch.bool)
     keep[:, :-1] = labels[:, 1:] != IGNORED
     inputs = {name: value for name, value in batch.items() if name not in NOT_FOR_THE_MODEL}
     with feature_cache(model).serving(batch.get("pictures", ())):
-        return run_to_head(model, inputs, keep, chunk)
+        return run_to_head(model, inputs, keep, chunk or chunk_of(model))

@@ -2,14 +2,15 @@
 
 A second copy of the base would double the memory and say the same: the base is frozen. Methods that
 hold a model to its old answers (KL anchors, NPO) ask for the same rows again and again, so `Kept`
-keeps each row's log-probabilities: 4 bytes an answer token.
+keeps each row's log-probabilities, 4 bytes an answer token, or, where the whole distribution is
+wanted, its last hidden states.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,7 +19,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from excise.training.loss import answer_logprobs
+from excise.training.loss import answer_logprobs, run_answers
 from excise.training.processes import world
 from excise.vlm.packing import IGNORED
 
@@ -50,13 +51,13 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 
 class Kept:
-    """Log-probabilities of answers under the untouched model, each row computed once.
+    """What the untouched model makes of each row's answer tokens, each row computed once.
 
     For one model in one state. A row is known by its tokens, positions, labels and picture, not by
     the batch that it comes in.
 
     Args:
-        limit_bytes: of log-probabilities; the rows asked for longest ago go first.
+        limit_bytes: of what is kept; the rows asked for longest ago go first.
     """
 
     def __init__(self, limit_bytes: int = LIMIT) -> None:
@@ -71,14 +72,27 @@ class Kept:
 
         Nothing is kept of a batch that does not say which pictures it has (`pictures`).
         """
+        return self._known("logprobs", reference_logprobs, model, batch)
+
+    def states(self, model: PreTrainedModel, batch: Mapping[str, Any]) -> Tensor:
+        """As `reference_states`."""
+        return self._known("states", reference_states, model, batch)
+
+    def _known(
+        self,
+        what: str,
+        compute: Callable[[PreTrainedModel, Mapping[str, Any]], Tensor],
+        model: PreTrainedModel,
+        batch: Mapping[str, Any],
+    ) -> Tensor:
         if "pictures" not in batch:
-            return reference_logprobs(model, batch)
-        keys = _row_keys(batch)
+            return compute(model, batch)
+        keys = [f"{what}-{key}" for key in _row_keys(batch)]
         rows = [self._rows.get(key) for key in keys]
         known = [row for row in rows if row is not None]
         if world().run_model(len(known) < len(keys)):
             answers = (batch["labels"] != IGNORED).sum(1).tolist()
-            known = [*torch.split(reference_logprobs(model, batch).cpu(), answers)]
+            known = [*torch.split(compute(model, batch).cpu(), answers)]
             self.computed += len(keys)
         for key, row in zip(keys, known, strict=True):
             if key not in self._rows:
@@ -105,6 +119,42 @@ def reference_logprobs(
         return kept.logprobs(model, batch)
     with untouched(model):
         return answer_logprobs(model, batch)
+
+
+def reference_states(model: PreTrainedModel, batch: Mapping[str, Any]) -> Tensor:
+    """The untouched model's last hidden states that predict the answer tokens: (N, hidden).
+
+    With the head, which no adapter touches, they say the whole distribution over the vocabulary at
+    a hundredth of its size.
+    """
+    with untouched(model):
+        return torch.cat(run_answers(model, batch).states)
+
+
+def divergence(
+    model: PreTrainedModel, batch: Mapping[str, Any], kept: Kept | None = None
+) -> tuple[Tensor, Tensor]:
+    """`KL(p_0 ‖ p_θ)` at each answer token, and the tokens' log-probabilities, (N,) float32 both.
+
+    Exact, over the whole vocabulary, a chunk of positions at a time; p_0 is the untouched model.
+    One forward pass with gradient, and one without for rows that `kept` does not have.
+    """
+    states = reference_states(model, batch) if kept is None else kept.states(model, batch)
+    labels = batch["labels"]
+    chunks = run_answers(model, batch)
+    targets = labels[labels != IGNORED].to(states.device)
+
+    def both(logits: Tensor, picked: Tensor) -> Tensor:
+        now = logits.float().log_softmax(-1)
+        with torch.no_grad():
+            here = states[picked].to(logits.device)
+            then = chunks.head(here).detach().float().log_softmax(-1)
+        wanted = targets[picked].to(logits.device)[:, None]
+        apart = (then.exp() * (then - now)).sum(-1)
+        return torch.stack([apart, now.gather(1, wanted)[:, 0]], 1)
+
+    found = chunks.map(both, torch.arange(len(targets), device=states.device))
+    return found[:, 0], found[:, 1]
 
 
 def _row_keys(batch: Mapping[str, Any]) -> list[str]:

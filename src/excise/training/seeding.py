@@ -52,3 +52,29 @@ def shuffled_order(rows: int, length: int, seed: int) -> list[int]:
     while len(order) < length:
         order += generator.sample(range(rows), rows)
     return order[:length]
+
+
+def mixed_order(groups: Sequence[Sequence[int]], batch: int, length: int, seed: int) -> list[int]:
+    """Row numbers for a whole fit in which every batch has its share of each group.
+
+    Groups share a batch evenly, the first ones getting what is left over; within a group every row
+    comes once in random order, then again. So `L_f + λ L_r` has both of its terms in every step.
+
+    Args:
+        groups: row numbers, for example of the rows to forget and of those to keep.
+        batch: rows a step, at least as many as groups.
+        length: a multiple of `batch`.
+    """
+    each, over = divmod(batch, len(groups))
+    sizes = [each + (number < over) for number in range(len(groups))]
+    steps = length // batch
+    drawn = [
+        [group[i] for i in shuffled_order(len(group), steps * size, seed + number)]
+        for number, (group, size) in enumerate(zip(groups, sizes, strict=True))
+    ]
+    return [
+        row
+        for step in range(steps)
+        for rows, size in zip(drawn, sizes, strict=True)
+        for row in rows[step * size : (step + 1) * size]
+    ]

@@ -24,9 +24,10 @@ from transformers import (
     TrainerCallback,
 )
 
+from excise.training.answers import Totals
 from excise.training.seeding import seed_step
 from excise.training.world import ALONE, World
-from excise.vlm.packing import IGNORED, EncodedRow, Packer
+from excise.vlm.packing import EncodedRow, Packer
 from excise.vlm.rows import Row
 
 Loss = Callable[[PreTrainedModel, Mapping[str, Tensor]], Tensor]
@@ -49,7 +50,8 @@ class AnswerTrainer(Trainer):  # type: ignore[misc,unused-ignore]
     """The Trainer, with a loss that sees the batch and nothing else.
 
     Args:
-        loss: takes the model and a batch, returns the mean over the batch's answer tokens.
+        loss: takes the model and a batch, returns the mean over the batch's answer tokens, or a
+            sum of such means over the tokens or answers of a role (`answers.py`).
         batch: rows a step, over all processes.
         world: the processes among which each batch is shared.
     """
@@ -105,8 +107,9 @@ class AnswerTrainer(Trainer):  # type: ignore[misc,unused-ignore]
             return super().training_step(model, inputs, num_items_in_batch)
         seed_step(self.args.seed, self.state.global_step, self._world.rank)
         idle = self._world.rank >= self._batch
-        tokens = 0 if idle else int((inputs["labels"] != IGNORED).sum())
-        self._tokens = torch.tensor(float(tokens), device=self.args.device)
+        here = Totals() if idle else Totals.of(inputs)
+        inputs["totals"] = sum(self._world.gather(here), Totals())
+        self._tokens = torch.tensor(float(here.size), device=self.args.device)
         loss = super().training_step(model, inputs, num_items_in_batch)
         trained = self._trained()
         pieces = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in trained]
