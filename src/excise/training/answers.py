@@ -67,6 +67,13 @@ class Answers:
         index = begins.flatten().cumsum(0)[answered.flatten()] - 1
         return roles[answered], index, roles[begins]
 
+    @property
+    def first(self) -> Tensor:
+        """(N,) bool: the first token of each answer, where it turns to a refusal or does not."""
+        begins = torch.ones_like(self.index, dtype=torch.bool)
+        begins[1:] = self.index[1:] != self.index[:-1]
+        return begins
+
     def has(self, role: str) -> bool:
         """Whether this process has any token of the role."""
         return bool((self.roles == role_id(role)).any())

@@ -45,7 +45,7 @@ def arguments(
         place=str(place),
         per_device_train_batch_size=settings.batch,
         max_steps=steps,
-        learning_rate=settings.lr,
+        learning_rate=settings.rate(1),  # `fit` has made it a number
         lr_scheduler_type=settings.schedule if settings.warmup == 0 else _warm(settings),
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,

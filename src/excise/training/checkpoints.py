@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from excise.records.writing import write_json
-from excise.training.adapter import CONFIG, WEIGHTS
 from excise.training.settings import FitResult
+from excise.weights.changes import KINDS
 
 FOLDER = ".checkpoints"
 IDENTITY = "fit.json"
@@ -39,11 +40,11 @@ def begin(out: Path, identity: str) -> FitResult | None:
     folder = out / FOLDER
     if _read(folder / IDENTITY).get("identity") == identity:
         done = _read(folder / DONE)
-        if done and (out / CONFIG).is_file() and (out / WEIGHTS).is_file():
+        if done and any(all((out / name).is_file() for name in kind) for kind in KINDS):
             return FitResult.model_validate(done)
         return None
     shutil.rmtree(folder, ignore_errors=True)
-    for name in (CONFIG, WEIGHTS):  # of another fit: must not be taken for this one's
+    for name in chain(*KINDS):  # of another fit: must not be taken for this one's
         (out / name).unlink(missing_ok=True)
     write_json(folder / IDENTITY, {"identity": identity})
     return None

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from excise.training.loss import answer_logprobs, run_answers
 from excise.training.processes import world
+from excise.training.selection import SelectedWeights
 from excise.vlm.packing import IGNORED
 
 LIMIT = 256 << 20
@@ -35,7 +36,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
     """
     modes = [(module, module.training) for module in model.modules()]
     gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    adapter = next((m for m in model.modules() if isinstance(m, PeftModel)), None)
+    kinds = (PeftModel, SelectedWeights)
+    adapter = next((m for m in model.modules() if isinstance(m, kinds)), None)
     try:
         with ExitStack() as inside:
             if adapter is not None:

@@ -54,19 +54,35 @@ def shuffled_order(rows: int, length: int, seed: int) -> list[int]:
     return order[:length]
 
 
-def mixed_order(groups: Sequence[Sequence[int]], batch: int, length: int, seed: int) -> list[int]:
+def shared_out(batch: int, parts: Sequence[int]) -> list[int]:
+    """Rows of a batch for each part, in proportion and at least one; what is over goes to the last.
+
+    Parts that are alike share evenly, the first ones getting what is left over.
+    """
+    if len(set(parts)) == 1:
+        each, over = divmod(batch, len(parts))
+        return [each + (number < over) for number in range(len(parts))]
+    sizes = [max(1, batch * part // sum(parts)) for part in parts[:-1]]
+    return [*sizes, batch - sum(sizes)]
+
+
+def mixed_order(
+    groups: Sequence[Sequence[int]],
+    sizes: Sequence[int],
+    length: int,
+    seed: int,
+) -> list[int]:
     """Row numbers for a whole fit in which every batch has its share of each group.
 
-    Groups share a batch evenly, the first ones getting what is left over; within a group every row
-    comes once in random order, then again. So `L_f + λ L_r` has both of its terms in every step.
+    Within a group every row comes once in random order, then again. So `L_f + λ L_r` has both of
+    its terms in every step.
 
     Args:
         groups: row numbers, for example of the rows to forget and of those to keep.
-        batch: rows a step, at least as many as groups.
-        length: a multiple of `batch`.
+        sizes: rows a step of each group (`shared_out`).
+        length: a multiple of their sum.
     """
-    each, over = divmod(batch, len(groups))
-    sizes = [each + (number < over) for number in range(len(groups))]
+    batch = sum(sizes)
     steps = length // batch
     drawn = [
         [group[i] for i in shuffled_order(len(group), steps * size, seed + number)]

@@ -66,6 +66,10 @@ class LowRank:
         """The same change with its factors on another device."""
         return LowRank(self.b.to(device), self.a.to(device), self.scale)
 
+    def negated(self) -> LowRank:
+        """The opposite change."""
+        return LowRank(self.b, self.a, -self.scale)
+
     def dense(self) -> Tensor:
         """The change as a new float32 matrix (out, in)."""
         return (self.b.float() @ self.a.float()).mul_(self.scale)
@@ -93,7 +97,7 @@ def read_adapter(folder: str | Path) -> dict[str, LowRank]:
     _refuse_other_kinds(folder / CONFIG, config)
     path = folder / WEIGHTS
     halves: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in _load(path).items():
+    for key, tensor in load_tensors(path).items():
         match = _KEY.fullmatch(key)
         if match is None:
             raise InputError(f"{path}: {key} is {_describe(key)}; expected lora_A and lora_B only")
@@ -103,9 +107,10 @@ def read_adapter(folder: str | Path) -> dict[str, LowRank]:
     return {module: _pair(path, config, module, pair) for module, pair in sorted(halves.items())}
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file; InputError if it is missing or damaged."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file (adapters are read from safetensors only)")
+        raise InputError(f"{path}: no such file (changes are read from safetensors only)")
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

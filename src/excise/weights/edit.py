@@ -8,6 +8,7 @@ their mean, or a weighted sum, or TIES (`edits.py`). Criterion "none" applies th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -44,7 +45,9 @@ AdapterName = Annotated[str, AfterValidator(_inside)]
 
 
 class Branch(BaseModel):
-    """One forgetting adapter and its dial. k is needed unless the criterion does without it.
+    """One forgetting adapter, or sparse change, and its dial.
+
+    k is needed unless the criterion does without it.
 
     `weight` is for "sum" and "ties".
     """
@@ -111,9 +114,15 @@ class EditSpec(BaseModel):
         return value
 
     def turned(
-        self, k: float | Mapping[str, float] | None = None, criterion: Criterion | None = None
+        self,
+        k: float | Mapping[str, float] | None = None,
+        criterion: Criterion | None = None,
+        strength: float | None = None,
     ) -> EditSpec:
         """The same edit with another dial: one k for all branches, or k by adapter name.
+
+        Args:
+            strength: the weight of every branch in their sum; 1 is what was trained.
 
         Raises:
             InputError: k is negative or not finite, an adapter is unknown, or the criterion is
@@ -131,6 +140,15 @@ class EditSpec(BaseModel):
         for branch in value["branches"]:
             turned = dials.get(branch["adapter"])
             branch["k"] = branch["k"] if turned is None else turned
+        if strength is not None:
+            if not math.isfinite(strength) or strength < 0:
+                raise InputError(f"strength: {strength!r}; expected a finite number, 0 or larger")
+            if self.combine == "mean" and len(self.branches) == 1:
+                value["combine"] = "sum"  # the mean of one thing
+            elif self.combine != "sum":
+                raise InputError(f"strength: the branches are combined by {self.combine}")
+            for branch in value["branches"]:
+                branch["weight"] = math.copysign(strength, branch.get("weight", 1.0))
         return EditSpec.parse(value, "edit")
 
 

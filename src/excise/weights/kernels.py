@@ -52,6 +52,7 @@ def _launch(
     count = torch.zeros(1, dtype=torch.int32, device=weight.device)
     places = torch.empty(room, dtype=torch.int64, device=weight.device)
     f, t = part.f, part.t or part.f
+    assert isinstance(f, Factors) and isinstance(t, Factors)
     rough = weight.dtype != torch.float32 and weight.is_cuda
     rough = rough and torch.cuda.get_device_capability(weight.device) >= (8, 0)
     rows, columns = weight.shape
@@ -83,7 +84,7 @@ def _bounds(
 
 def _settle(part: Sculptor, weight: Tensor, out: Tensor, places: Tensor) -> None:
     """Compute some entries in float64."""
-    assert part.t is not None
+    assert isinstance(part.f, Factors) and isinstance(part.t, Factors)
     rows, columns = places // weight.shape[1], places % weight.shape[1]
     f, t = (_exact(x.delta, rows, columns) for x in (part.f, part.t))
     cut = t.abs() * part.weight < f.abs()

@@ -1,7 +1,7 @@
-"""The changes that an edit combines, one weight matrix at a time, as low-rank factors.
+"""The changes that an edit combines, one weight matrix at a time, low-rank or sparse.
 
-Nothing dense is held: the engine (`tiles.py`) multiplies the factors tile by tile. `Adapters` reads
-a run's adapters; `Dial` keeps what a source gave, with norms and on the device where it is needed,
+Nothing dense is held: the engine (`tiles.py`) makes the changes tile by tile. `Adapters` reads
+a run's branches; `Dial` keeps what a source gave, with norms and on the device where it is needed,
 so that turning k reads and prepares nothing again.
 """
 
@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 
 from excise.records.errors import InputError
-from excise.weights.delta import LowRank, read_adapter
+from excise.weights.changes import Change, read_changes
 
 Device = torch.device | str
 
@@ -28,9 +28,9 @@ class Products:
     have one shape, but not necessarily one rank.
     """
 
-    branches: tuple[LowRank | None, ...]
+    branches: tuple[Change | None, ...]
     branch_norms: tuple[float, ...]
-    anchor: LowRank | None
+    anchor: Change | None
     anchor_norm: float
 
     @property
@@ -50,7 +50,7 @@ class Source(Protocol):
 
 
 class Adapters:
-    """The adapters of a run as low-rank factors."""
+    """The branches of a run, each a LoRA or a sparse change, and its anchor."""
 
     def __init__(self, folder: Path, branches: Sequence[str], anchor: str | None) -> None:
         """Read them and check that they fit together.
@@ -59,8 +59,8 @@ class Adapters:
             InputError: an adapter cannot be read, two of them disagree on a module's shape, or the
                 anchor has nothing for a module that a branch changes.
         """
-        self._branches = [read_adapter(folder / name) for name in branches]
-        self._anchor = None if anchor is None else read_adapter(folder / anchor)
+        self._branches = [read_changes(folder / name) for name in branches]
+        self._anchor = None if anchor is None else read_changes(folder / anchor)
         shapes: dict[str, tuple[int, int]] = {}
         for name, adapter in zip(branches, self._branches, strict=True):
             for module, delta in adapter.items():
@@ -118,6 +118,6 @@ class Only:
         return Products(held.branches[here], held.branch_norms[here], held.anchor, held.anchor_norm)
 
 
-def _same_shape(path: Path, module: str, delta: LowRank, shape: tuple[int, int]) -> None:
+def _same_shape(path: Path, module: str, delta: Change, shape: tuple[int, int]) -> None:
     if delta.shape != shape:
         raise InputError(f"{path}: {module}: shape {delta.shape}; another adapter has {shape}")

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from excise.records.errors import InputError
 from excise.weights import energy, inplace
-from excise.weights.delta import CONFIG, WEIGHTS
+from excise.weights.changes import require_files
 from excise.weights.edit import EditSpec
 from excise.weights.json_file import read_object
 from excise.weights.products import Adapters, Device, Dial, Source
@@ -54,7 +54,7 @@ class Run:
 
     @classmethod
     def load(cls, folder: str | Path) -> Run:
-        """Read run.json and edit.json and see that the adapters they name are there.
+        """Read run.json and edit.json and see that the changes they name are there.
 
         Raises:
             InputError: the folder or a file is missing, broken or of another schema.
@@ -68,9 +68,7 @@ class Run:
         _base_hash(folder, info)
         run = cls(folder, info, EditSpec.read(folder / "edit.json"))
         for name in run.adapters:
-            for file in (CONFIG, WEIGHTS):
-                if not (folder / name / file).is_file():
-                    raise InputError(f"{folder / name / file}: no such file; edit.json names it")
+            require_files(folder / name)
         return run
 
     @property
@@ -92,10 +90,13 @@ class Run:
         return _base_hash(self.folder, self.info)
 
     def turned(
-        self, k: float | Mapping[str, float] | None = None, criterion: Criterion | None = None
+        self,
+        k: float | Mapping[str, float] | None = None,
+        criterion: Criterion | None = None,
+        strength: float | None = None,
     ) -> Run:
         """The same adapters under another dial; nothing is written until `save`."""
-        return replace(self, edit=self.edit.turned(k, criterion))
+        return replace(self, edit=self.edit.turned(k, criterion, strength))
 
     def dial(self, device: Device = "cpu") -> Run:
         """This run with its adapters read once, for one k after another (see `Dial`)."""

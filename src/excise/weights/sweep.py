@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from excise.weights.delta import LowRank
 from excise.weights.sculpt import require_dial
 from excise.weights.tiles import fitting, write
-from excise.weights.tiles_factors import Factors, beside, prepared
+from excise.weights.tiles_entries import Entries
+from excise.weights.tiles_mask import Ready, beside, ready
 from excise.weights.tiles_plan import Plan, plan
 from excise.weights.tiles_schedule import Space
 
@@ -49,8 +49,7 @@ def sweep(
     held = [_held(made, part.f) for part in made.parts]
     anchor = None
     if products.anchor is not None and any(part.t is not None for part in made.parts):
-        opposite = LowRank(products.anchor.b, products.anchor.a, -products.anchor.scale)
-        anchor = _held(made, prepared(opposite))
+        anchor = _held(made, ready(products.anchor.negated()))
     out = torch.empty_like(weight)
     for k in ks:
         turned = plan(products, spec.turned(k), module, weight.device)
@@ -62,8 +61,10 @@ def sweep(
         yield k, out
 
 
-def _held(made: Plan, factors: Factors) -> Factors:
-    """The factors with their product, from the same tiles as ever."""
+def _held(made: Plan, factors: Ready) -> Ready:
+    """The factors with their product, from the same tiles as ever; entries stay as they are."""
+    if isinstance(factors, Entries):
+        return factors
     dense = torch.empty(made.shape, device=made.device)
 
     def fill(rows: slice, space: Space) -> None:

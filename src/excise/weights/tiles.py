@@ -125,7 +125,7 @@ def _one_pass(made: Plan, weight: Tensor, out: Tensor) -> bool:
     return (
         weight.is_cuda
         and made.alone
-        and made.parts[0].f.dense is None
+        and made.parts[0].factored
         and weight.element_size() <= 4
         and weight.is_contiguous()
         and out.is_contiguous()

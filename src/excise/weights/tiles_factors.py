@@ -23,7 +23,6 @@ from excise.weights.norms import unit
 
 UNIT = 2.0**-24  # half a unit in the last place of a float32 number between 1 and 2
 LEAST = 2.0**-149  # the smallest float32 number above zero
-SMALL, LARGE = -30, 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +54,16 @@ class Factors:
             torch.mm(self.b[rows], self.a, out=out)
         else:
             torch.mul(self.dense[rows], self.times, out=out)
+
+    def scaled(self, factor: float, power: int) -> Factors:
+        """`factor` times this, on another power."""
+        return replace(
+            self,
+            a=self.a * factor,
+            power=power,
+            columns=self.columns * factor,
+            times=factor,
+        )
 
     def bound(self, rows: slice) -> float:
         """What no entry of these rows exceeds."""
@@ -106,26 +115,6 @@ def prepared(delta: LowRank) -> Factors:
     b, rows = b * scale, rows * abs(scale)
     b, a = (x.float().contiguous().to(device) for x in (b, a))
     return Factors(delta, b, a, power, rows, columns)
-
-
-def beside(other: Factors, factors: Factors, times: float) -> Factors:
-    """`times * factors` with the power of `other`, to compare the two entry by entry.
-
-    Its size is kept from `2**SMALL` to `2**LARGE`. Farther away it only matters that it is smaller
-    than the other's rounding error, or larger than the other's largest entry.
-    """
-    share, power = math.frexp(times)
-    size = power + factors.power - other.power
-    if times == 0 or size < SMALL:
-        share, size = share or 0.5, SMALL
-    factor = share * 2.0 ** min(size, LARGE)
-    return replace(
-        factors,
-        a=factors.a * factor,
-        power=other.power,
-        columns=factors.columns * factor,
-        times=factor,
-    )
 
 
 def _lengths(x: Tensor, dim: int) -> tuple[Tensor, NDArray[np.float64], int]:

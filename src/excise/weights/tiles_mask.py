@@ -12,6 +12,7 @@ Cost: two rank-r products and five passes over a tile in cache. torch has kernel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +20,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from excise.weights.delta import LowRank
+from excise.weights.changes import Change
 from excise.weights.sculpt import Criterion
-from excise.weights.tiles_factors import LEAST, Factors, beside, prepared
+from excise.weights.sparse import Sparse
+from excise.weights.tiles_entries import Entries, entries
+from excise.weights.tiles_factors import LEAST, Factors, prepared
 from excise.weights.tiles_schedule import Space
 
+Ready = Factors | Entries
+"""A change made ready for tiles."""
+
+SMALL, LARGE = -30, 40
 MOST = 1e200  # times zero it is zero, and times anything else it is more than any change
 
 _difference_times = torch.ops.aten.mse_loss_backward.grad_input  # 2 * (x - y) * z
@@ -34,10 +41,19 @@ _zero_unless_above = torch.ops.aten.threshold_backward.grad_input  # x, or 0 whe
 class Sculptor:
     """One branch's change to one matrix: `f`, and with a mask the anchor's `t` on f's power."""
 
-    f: Factors
-    t: Factors | None = None
+    f: Ready
+    t: Ready | None = None
     weight: float = 0.0
     magnitude: bool = False
+
+    @property
+    def factored(self) -> bool:
+        """Whether all that it needs are products of factors that are not held."""
+        return all(
+            isinstance(side, Factors) and side.dense is None
+            for side in (self.f, self.t)
+            if side is not None
+        )
 
     def tile(self, rows: slice, space: Space) -> Tensor:
         """The sculpted `f` of some rows, in buffer 0; times `2**f.power` it has its true size."""
@@ -91,18 +107,34 @@ class Sculptor:
         return found, np.where(cut, np.float32(0), f_here)
 
 
+def ready(change: Change) -> Ready:
+    """A change of either kind made ready."""
+    return entries(change) if isinstance(change, Sparse) else prepared(change)
+
+
+def beside(other: Ready, factors: Ready, times: float) -> Ready:
+    """`times * factors` with the power of `other`, to compare the two entry by entry.
+
+    Its size is kept from `2**SMALL` to `2**LARGE`. Farther away it only matters that it is smaller
+    than the other's rounding error, or larger than the other's largest entry.
+    """
+    share, power = math.frexp(times)
+    size = power + factors.power - other.power
+    if times == 0 or size < SMALL:
+        share, size = share or 0.5, SMALL
+    return factors.scaled(share * 2.0 ** min(size, LARGE), other.power)
+
+
 def sculptor(
-    delta: LowRank, anchor: LowRank | None, *, criterion: Criterion, weight: float
+    delta: Change, anchor: Change | None, *, criterion: Criterion, weight: float
 ) -> Sculptor:
     """One branch made ready: `weight` is `k * rho`, which the criterion may not need."""
-    f = prepared(delta)
+    f = ready(delta)
     if anchor is None or criterion == "none":
         return Sculptor(f)
     weight = 0.0 if criterion == "direction" else min(weight, MOST)
-    opposite = LowRank(anchor.b, anchor.a, -anchor.scale)
-    return Sculptor(
-        f, beside(f, prepared(opposite), weight), weight, magnitude=criterion == "magnitude"
-    )
+    opposite = ready(anchor.negated())
+    return Sculptor(f, beside(f, opposite, weight), weight, magnitude=criterion == "magnitude")
 
 
 def _at(x: Tensor, places: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from excise.records.errors import InputError
-from excise.weights.delta import LowRank
+from excise.weights.changes import Change
 from excise.weights.edits import COMBINE, Combine, trim
 from excise.weights.products import Products
 from excise.weights.sculpt import rho
@@ -104,7 +104,7 @@ def plan(products: Products, spec: EditSpec, module: str, device: torch.device) 
 
 
 def _sculptor(
-    branch: Branch, delta: LowRank, norm: float, products: Products, spec: EditSpec, module: str
+    branch: Branch, delta: Change, norm: float, products: Products, spec: EditSpec, module: str
 ) -> Sculptor:
     weight = (branch.k or 0.0) * rho(norm, products.anchor_norm, spec.eps)
     part = sculptor(delta, products.anchor, criterion=spec.criterion, weight=weight)
@@ -123,8 +123,8 @@ def _threshold(made: Plan, index: int, keep: int) -> float:
         return 0.0
     if keep == 0:
         return math.inf
-    upper, keep = _place(_counts(made, index, None), keep)
-    lower, _ = _place(_counts(made, index, upper), keep)
+    upper, keep = place(_counts(made, index, None), keep)
+    lower, _ = place(_counts(made, index, upper), keep)
     return float(np.array([upper << 15 | lower], np.int32).view(np.float32)[0])
 
 
@@ -144,8 +144,11 @@ def _counts(made: Plan, index: int, group: int | None) -> NDArray[np.int64]:
     return counts
 
 
-def _place(counts: NDArray[np.int64], keep: int) -> tuple[int, int]:
-    """The group that holds place `keep` from the top, and the place within it."""
+def place(counts: NDArray[np.int64], keep: int) -> tuple[int, int]:
+    """The group that holds place `keep` from the top, and the place within it.
+
+    `counts` says how many there are in each group, the lowest first; `keep` starts from 1.
+    """
     above = np.cumsum(counts[::-1])[::-1]  # of this group or higher
     group = int(np.flatnonzero(above >= keep)[-1])
     return group, keep - int(above[group] - counts[group])
