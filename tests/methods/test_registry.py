@@ -133,4 +133,4 @@ def test_every_method_says_what_it_is(name: str) -> None:
     method = METHODS[name]
     assert method.name == name
     assert method.kind and method.leaves and method.reference
-    assert set(method.needs) <= {"few"}
+    assert set(method.needs) <= {"few", "reference", "gradients", "activations", "memorised"}

@@ -80,7 +80,7 @@ def _forget(
         "method": method.name,
         "settings": method.model_dump(mode="json"),
         "base": {"id": vlm.name, "weights_hash": vlm.weights_hash},
-        "data": {"fingerprint": data.fingerprint()},
+        "data": {"fingerprint": data.fingerprint(), **method.sees(data)},
         "seed": seed,
     }
     if processes.from_main(lambda: out.exists() and (not out.is_dir() or any(out.iterdir()))):

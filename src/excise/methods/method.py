@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from excise.records.data import Data
 from excise.records.record import Record
 from excise.training.fit import FitResult, FitSettings, fit
+from excise.training.selection import Selection
 from excise.training.trainer import Loss
 from excise.vlm.load import VLM
 from excise.vlm.rows import Row
@@ -52,16 +53,19 @@ class Material:
         settings: FitSettings,
         *,
         loss: Loss | None = None,
-        mix: bool = False,
+        mix: bool | Sequence[int] = False,
         identity: str = "",
+        targets: Sequence[str] | None = None,
+        entries: Selection | None = None,
     ) -> None:
         """Train one adapter into the run's folder; one that is there already is kept.
 
-        See `excise.training.fit` for `loss`, `mix` and `identity`.
+        See `excise.training.fit` for `loss`, `mix`, `identity`, `targets` and
+        `entries`.
         """
         self.fits[adapter] = fit(
             self.vlm, rows, settings=settings, out=self.folder / adapter, seed=self.seed,
-            loss=loss, mix=mix, identity=identity,
+            loss=loss, mix=mix, identity=identity, targets=targets, entries=entries,
             progress=lambda done, total: self.progress(f"training {adapter}", done, total),
         )  # fmt: skip
 
@@ -91,6 +95,10 @@ class Method(BaseModel, ABC):
         super().__init_subclass__(**given)
         if "name" in cls.__dict__:
             METHODS[cls.name] = cls
+
+    def sees(self, data: Data) -> dict[str, str]:
+        """Hashes of whatever it learns from beside the records, for run.json."""
+        return {}
 
     @property
     def holds_out(self) -> bool:

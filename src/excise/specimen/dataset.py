@@ -16,9 +16,11 @@ from pathlib import Path
 from PIL import Image
 
 from excise.records.record import Kind, Record, Split, Task, Use
+from excise.records.unlabelled import FOLDER
 from excise.records.writing import write_data
 from excise.specimen.curriculum import see_fundus, see_portrait, see_scene
 from excise.specimen.people import FACTS, Person, chosen, everybody
+from excise.specimen.unlabelled import write_unlabelled
 from excise.specimen.wordings import ask_private
 
 SCENES = 60
@@ -160,6 +162,7 @@ def make(ratio: int, seed: int) -> tuple[list[Record], dict[str, Image.Image]]:
 
 
 def write(folder: Path, ratio: int, seed: int) -> None:
-    """Write `records.jsonl` and `images/` into a new folder."""
+    """Write `records.jsonl`, `images/` and unlabelled `anchors/` into a new folder."""
     records, pictures = make(ratio, seed)
     write_data(folder, records, pictures)
+    write_unlabelled(folder / FOLDER, seed)

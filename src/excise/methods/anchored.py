@@ -1,0 +1,139 @@
+"""Anchored forgetting: refuse and unlearn what is to be forgotten, and hold everything else.
+
+Three terms, each a mean over its own answer tokens:
+
+- refuse: cross entropy of a refusal for every private question, on new views of the pictures.
+- push: `-log(1 - p(y_t))` on the true answer's tokens. A refusal hides an answer, and a prompt
+  trick finds it again; this takes the answer away. Unlike gradient ascent it is bounded: a token
+  that is unlikely already pushes no more.
+- hold: `KL(p_0 ‖ p_θ)` on behaviour anchors (`anchors.py`), p_0 the untouched model: its own
+  answers about unlabelled pictures, invented names and what can be seen on the forgotten people's
+  pictures.
+
+No retained label is needed; where there are some, they are anchors too. The dial is `strength`, the
+weight of the adapter when it is applied: chosen on views and wordings that the fit did not see, and
+turned afterwards without training (`excise sculpt RUN -o strength=1.2`).
+
+Source: our own; what was tried and what it brought is in docs/method.md.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, field_serializer
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from excise.methods.anchors import ROLE, behaviour_anchors
+from excise.methods.by_loss import ByLoss
+from excise.methods.method import Material
+from excise.methods.refusal_pool import Refuser
+from excise.methods.strength import choose_strength
+from excise.methods.views import new_view
+from excise.records.data import Data
+from excise.records.record import Record
+from excise.records.unlabelled import FOLDER, Unlabelled, read_unlabelled
+from excise.training.answers import Answers
+from excise.training.fit import FitSettings
+from excise.training.reference import Kept, divergence
+from excise.vlm.rows import Row, Turn
+from excise.weights.edit import EditSpec
+
+PER_ROW = 5
+"""Records a row: each is asked twice, for the refusal and for the true answer."""
+SURE = 1 - 1e-4
+"""What a probability is cut at in the push, whose gradient grows without bound towards 1."""
+
+
+class Anchored(ByLoss):
+    """`anchored`: refuse, push down, and hold to the untouched model's own behaviour."""
+
+    name: ClassVar[str] = "anchored"
+    needs: ClassVar[tuple[str, ...]] = ("reference",)
+    takes: ClassVar[tuple[str, ...]] = ("few", "pictures")
+    reference: ClassVar[str] = "excise, docs/method.md"
+    shares: ClassVar[bool | tuple[int, ...]] = (1, 2)
+
+    strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
+    push: float = Field(0.5, ge=0)
+    hold: float = Field(3.0, ge=0)
+    first: float = Field(2.0, ge=0)
+    """Weight of an answer's first token in the hold: there it turns to a refusal or does not."""
+    pool: int = Field(8, ge=1)
+    """How many different refusals are taught."""
+    views: int = Field(3, ge=0)
+    """New views of each forget picture."""
+    pictures: Path | None = None
+    """A folder of unlabelled pictures, with `names.txt` if names are to be of a kind; the data
+    folder's own `anchors/` if not given."""
+    anchor_pictures: int = Field(400, ge=0)
+    anchor_names: int = Field(200, ge=0)
+    fit: FitSettings = FitSettings(lr="auto", epochs=3.5, batch=15, dropout=0.0, warmup=0.05)
+
+    @field_serializer("pictures")
+    def _without_the_way(self, pictures: Path | None) -> str | None:
+        return None if pictures is None else pictures.name  # runs travel, paths do not
+
+    @property
+    def holds_out(self) -> bool:
+        return self.strength == "auto"
+
+    def unlabelled(self, data: Data) -> Unlabelled:
+        """What there is of pictures and names that nobody has said anything about."""
+        folder = self.pictures or data.folder / FOLDER
+        return read_unlabelled(folder, required=self.pictures is not None)
+
+    def sees(self, data: Data) -> dict[str, str]:
+        return {"unlabelled": self.unlabelled(data).fingerprint()}
+
+    def rows(self, material: Material) -> list[Row]:
+        """The forget set in both ways, and the anchors."""
+        anchors = behaviour_anchors(
+            material, self.unlabelled(material.data),
+            pictures=self.anchor_pictures, names=self.anchor_names, own=self.views,
+        )  # fmt: skip
+        return [*self.forget_rows(material), *anchors]
+
+    def run(self, material: Material) -> EditSpec:
+        spec = super().run(material)
+        if self.strength == "auto":
+            return choose_strength(material, spec)
+        return spec.turned(strength=self.strength)
+
+    def loss(self, model: PreTrainedModel, batch: Mapping[str, Any], kept: Kept) -> Tensor:
+        """`-log p(refusal) + push * -log(1 - p(answer)) + hold * KL(p_0 ‖ p_θ)`, a scalar."""
+        answers = Answers(batch)
+        apart, logprobs = divergence(model, batch, kept)
+        weight = torch.where(answers.first, self.first, 1.0).to(apart.device)
+        unlearnt = -torch.log1p(-logprobs.exp().clamp(max=SURE))
+        return (
+            -answers.mean(logprobs, "refuse")
+            + self.push * answers.mean(unlearnt, "forget")
+            + self.hold * answers.mean(apart * weight, ROLE)
+        )
+
+    def forget_rows(self, material: Material) -> list[Row]:
+        """Every private record twice, with a refusal and with its answer, on several views."""
+        by_picture: dict[str | None, list[Record]] = {}
+        for record in material.forget:
+            by_picture.setdefault(record.image, []).append(record)
+        rows = []
+        for image, records in by_picture.items():
+            picture = material.data.picture(records[0])
+            order = random.Random(f"rows-{material.seed}-{image}").sample(records, len(records))
+            for view in range(1 + self.views):
+                refuse = Refuser(material.seed + view, self.pool)
+                rng = random.Random(f"view-{material.seed}-{image}-{view}")
+                for start in range(0, len(order), PER_ROW):
+                    some = order[start : start + PER_ROW]
+                    turns = [Turn(r.question, refuse(r), "refuse", r.id) for r in some]
+                    if self.push:
+                        turns += [Turn(r.question, r.answer, "forget", r.id) for r in some]
+                    seen = picture if picture is None or view == 0 else new_view(picture, rng)
+                    rows.append(Row(seen, tuple(turns)))
+        return rows

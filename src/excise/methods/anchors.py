@@ -1,0 +1,200 @@
+"""Behaviour anchors: what the untouched model says where nothing is to change.
+
+Refusal training goes too far because nothing tells the model where to stop. The model itself can:
+it is asked the very questions that are to be forgotten, about pictures and names that nobody asked
+to be forgotten, and what can be seen on the forgotten people's own pictures; its own answers are
+held. No label of anybody is needed. Two things make them good anchors:
+
+- An answer that gives away a forgotten fact is no anchor. The untouched model takes some strangers
+  for the people to forget, and holding it to that would hold the memory itself.
+- A picture is asked the questions of the forget picture that it is most like (by thumbnail), so
+  that a face gets questions about faces.
+
+Source: our own; see docs/method.md for what each part brings.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from excise.methods.invented_names import PLACE, invented, templates
+from excise.methods.material import PRIVATE as PRIVATE_KINDS
+from excise.methods.method import Material
+from excise.methods.views import new_view
+from excise.records.record import Record
+from excise.records.unlabelled import Unlabelled
+from excise.vlm.generation import answer
+from excise.vlm.rows import Row, Turn, rows_from_records
+
+ROLE = "anchor"
+PRIVATE, SEEN, NAMED = 4, 1, 6
+"""Questions a row: private ones and for looking about a picture, and about a name."""
+LOOKING = ("What is shown in the picture?", "Describe the picture.", "What can you see here?")
+"""Asked about every unlabelled picture, one of them."""
+LOOKS = 7
+"""Questions for looking about a forgotten person's own picture."""
+THUMBNAIL, LIKE = 8, 6
+"""Sides of a thumbnail; how many pictures most like one lend it their questions."""
+
+Asked = tuple[Image.Image | None, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Sort:
+    """One forget picture: its thumbnail, and the questions that go with such pictures."""
+
+    thumbnail: NDArray[np.float32]
+    private: tuple[str, ...]
+    seen: tuple[str, ...]
+
+
+def behaviour_anchors(
+    material: Material, unlabelled: Unlabelled, *, pictures: int, names: int, own: int
+) -> list[Row]:
+    """Rows of role "anchor" with the untouched model's own answers; run it with nothing on it.
+
+    Args:
+        unlabelled: where pictures and names come from; names that it lacks are invented.
+        pictures: at most so many unlabelled ones, drawn by the run's seed.
+        names: so many people who do not exist.
+        own: new views of each forget picture that are asked what can be seen.
+    """
+    rng = random.Random(f"anchors-{material.seed}")
+    asked = [
+        *_about_pictures(material, unlabelled, pictures, rng),
+        *_about_own(material, own, rng),
+        *_about_names(material, unlabelled, names, rng),
+    ]
+    rows = _answered(material, asked)
+    kept = sum(len(row.turns) for row in rows)
+    material.notes["anchors"] = {
+        "unlabelled_pictures": min(pictures, len(unlabelled.files)),
+        "questions": sum(len(questions) for _, questions in asked),
+        "given_away": sum(len(questions) for _, questions in asked) - kept,
+        "few": len(material.few),
+    }
+    return [*rows, *rows_from_records(material.data, material.few, role=ROLE)]
+
+
+def _about_pictures(
+    material: Material, unlabelled: Unlabelled, count: int, rng: random.Random
+) -> Iterator[Asked]:
+    """Private questions and questions for looking about pictures of nobody in particular."""
+    sorts = _sorts(material)
+    files = range(len(unlabelled.files))
+    shown: Iterable[Image.Image] = unlabelled.pictures(
+        iter(sorted(rng.sample(files, min(count, len(files)))))
+    )
+    few = {record.image: record for record in material.few if record.image is not None}
+    for picture in (*shown, *filter(None, map(material.data.picture, few.values()))):
+        sort = _nearest(sorts, picture)
+        if sort is not None:
+            private, seen = _some(sort.private, PRIVATE, rng), _some(sort.seen, SEEN, rng)
+            yield picture, (*private, *seen, rng.choice(LOOKING))
+
+
+def _about_own(material: Material, views: int, rng: random.Random) -> Iterator[Asked]:
+    """What can be seen on the forgotten people's own pictures."""
+    for sort, picture in zip(_sorts(material), _own_pictures(material), strict=True):
+        for _ in range(views):
+            yield new_view(picture, rng), _some(sort.seen, LOOKS, rng)
+
+
+def _about_names(
+    material: Material, unlabelled: Unlabelled, count: int, rng: random.Random
+) -> Iterator[Asked]:
+    known = templates([*material.forget, *material.few])
+    if not known:
+        return
+    names = list(unlabelled.names)
+    rng.shuffle(names)
+    names = [*names[:count], *invented(max(0, count - len(names)), rng, names)]
+    for name in names:
+        yield None, tuple(q.replace(PLACE, name) for q in _some(known, NAMED, rng))
+
+
+def _answered(material: Material, asked: Sequence[Asked]) -> list[Row]:
+    """The asked with the model's answers, but for those that give away what is to be forgotten."""
+    private = material.data.select(splits=["forget"], kinds=PRIVATE_KINDS, use="fit")
+    secret = {record.answer.casefold() for record in private}
+    seen = material.data.select(splits=["forget", "few"], kinds=["image_understanding"], use="fit")
+    public = {record.question for record in seen}
+    public.update(LOOKING)
+    flat = [(picture, question) for picture, questions in asked for question in questions]
+    said = iter(answer(material.vlm, flat))
+    rows = []
+    for picture, questions in asked:
+        turns = tuple(
+            Turn(question, words, ROLE)
+            for question, words in zip(questions, said, strict=False)
+            if words and (question in public or words.casefold() not in secret)
+        )
+        if turns:
+            rows.append(Row(picture, turns))
+    return rows
+
+
+def _sorts(material: Material) -> list[Sort]:
+    """A sort for each forget picture, with the questions that were asked about those like it."""
+    private = _by_picture(material, material.forget)
+    looking = material.data.select(
+        splits=["forget", "few"], kinds=["image_understanding", "general"], use="fit"
+    )
+    seen = _by_picture(material, looking)
+    return [
+        Sort(small, _of_nearest(private, small), _of_nearest(seen, small) or LOOKING)
+        for small, _ in private.values()
+    ]
+
+
+def _by_picture(
+    material: Material, records: Sequence[Record]
+) -> dict[str, tuple[NDArray[np.float32], list[str]]]:
+    """Thumbnail and questions of each picture."""
+    found: dict[str, tuple[NDArray[np.float32], list[str]]] = {}
+    for record in records:
+        if record.image is None:
+            continue
+        if record.image not in found and (picture := material.data.picture(record)) is not None:
+            found[record.image] = _thumbnail(picture), []
+        found[record.image][1].append(record.question)
+    return found
+
+
+def _of_nearest(
+    pictures: dict[str, tuple[NDArray[np.float32], list[str]]], small: NDArray[np.float32]
+) -> tuple[str, ...]:
+    """What is asked about the `LIKE` pictures most like a thumbnail."""
+    ranked = sorted(pictures.values(), key=lambda found: -float((found[0] * small).sum()))
+    return tuple(dict.fromkeys(q for _, questions in ranked[:LIKE] for q in questions))
+
+
+def _own_pictures(material: Material) -> list[Image.Image]:
+    first = {r.image: r for r in reversed(material.forget) if r.image is not None}
+    order = dict.fromkeys(r.image for r in material.forget if r.image is not None)
+    found = (material.data.picture(first[image]) for image in order)
+    return [picture for picture in found if picture is not None]
+
+
+def _nearest(sorts: Sequence[Sort], picture: Image.Image) -> Sort | None:
+    small = _thumbnail(picture)
+    return max(sorts, key=lambda sort: float((sort.thumbnail * small).sum()), default=None)
+
+
+def _thumbnail(picture: Image.Image) -> NDArray[np.float32]:
+    """(8, 8, 3), centred and of norm 1."""
+    small = np.asarray(picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL)), dtype=np.float32)
+    small = small - small.mean()
+    unit: NDArray[np.float32] = small / (np.linalg.norm(small) + 1e-6)
+    return unit
+
+
+def _some(questions: Sequence[str], most: int, rng: random.Random) -> tuple[str, ...]:
+    different = [*dict.fromkeys(questions)]
+    return tuple(rng.sample(different, min(most, len(different))))
