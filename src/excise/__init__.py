@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from excise import bench as bench
     from excise import methods as methods
     from excise import specimen as specimen
     from excise.evaluate.evaluate import evaluate as evaluate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from excise.vlm.load import load as load
     from excise.weights.export import export as export
     from excise.weights.run import Run as Run
+    from excise.weights.stack import stack as stack
     from excise.weights.verify import verify as verify
 
 __version__ = "0.1.0"
@@ -34,6 +36,7 @@ __all__ = [
     "InputError",
     "Run",
     "__version__",
+    "bench",
     "evaluate",
     "export",
     "forget",
@@ -41,6 +44,7 @@ __all__ = [
     "methods",
     "read",
     "specimen",
+    "stack",
     "verify",
 ]
 
@@ -49,6 +53,7 @@ __all__ = [
 _HOMES: dict[str, tuple[str, str | None]] = {
     "InputError": ("excise.records.errors", "InputError"),
     "Run": ("excise.weights.run", "Run"),
+    "bench": ("excise.bench", None),
     "evaluate": ("excise.evaluate", None),
     "export": ("excise.weights.export", "export"),
     "forget": ("excise.methods.forget", "forget"),
@@ -56,6 +61,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "methods": ("excise.methods", None),
     "read": ("excise.records.reading", "read"),
     "specimen": ("excise.specimen", None),
+    "stack": ("excise.weights.stack", "stack"),
     "verify": ("excise.weights.verify", "verify"),
 }
 

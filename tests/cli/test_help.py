@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from excise.cli.commands import app
 
-COMMANDS = ["demo", "specimen", "forget", "sculpt", "evaluate", "methods", "inspect", "report"]
-COMMANDS += ["export", "verify"]
+COMMANDS = ["demo", "specimen", "forget", "sculpt", "stack", "evaluate", "methods", "inspect"]
+COMMANDS += ["report", "export", "verify", "bench"]
 
 
 def test_every_command_is_listed_and_none_that_is_not_built() -> None:

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         return _left(_report(error))
     if code == INTERRUPTED:
-        resumes = arguments[:1] in (["demo"], ["forget"], ["export"])
+        resumes = arguments[:1] in (["demo"], ["forget"], ["export"], ["bench"])
         _say(f"interrupted; the same command {'resumes' if resumes else 'starts over'}")
         _left(code)
     return code if isinstance(code, int) else DONE

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from excise.cli.bench_commands import bench
 from excise.cli.export_commands import export, verify
 from excise.cli.loading import arguments, loads
 
@@ -129,7 +130,8 @@ def sculpt(
 ) -> None:
     """Turn the dial of a finished run without training.
 
-    -o k=2 for every branch, -o k.NAME=2 for one, -o criterion=both for the mask.
+    -o k=2 for every branch, -o k.NAME=2 for one, -o criterion=both for the mask,
+    -o strength=1.2 for an adapter that is applied as it is.
     """
     import excise
     from excise.cli.options import dial
@@ -138,6 +140,21 @@ def sculpt(
     turned = excise.Run.load(run).turned(**wanted)
     turned.save()
     print(f"run: {turned.folder}")
+
+
+@app.command()
+def stack(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, one a request.")],
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+) -> None:
+    """Make one run of several: requests that came one after another.
+
+    Each stays as it was made, on the untouched model; what is served is the sum of their changes.
+    """
+    import excise
+
+    made = excise.stack([excise.Run.load(run) for run in runs], out)
+    print(f"run: {made.folder}")
 
 
 @app.command()
@@ -231,3 +248,4 @@ def report(
 
 app.command()(export)
 app.command()(verify)
+app.command()(bench)

@@ -68,18 +68,21 @@ def job(config: Path | None, given: dict[str, Any], options: Sequence[str]) -> J
 
 
 def dial(options: Sequence[str]) -> dict[str, Any]:
-    """The arguments of `Run.turned`: `k=2`, or `k.NAME=2` for one branch, and `criterion=both`."""
+    """The arguments of `Run.turned`: `k=2`, or `k.NAME=2` for one branch, `criterion=both`, or
+    `strength=1.2`."""
     found: dict[str, Any] = {}
     branches: dict[str, float] = {}
     for key, value in pairs(options).items():
         name, _, branch = key.partition(".")
-        known(name, ("k", "criterion"), "option")
+        known(name, ("k", "criterion", "strength"), "option")
         if branch:
             branches[branch] = _number(key, value)
         else:
-            found[key] = _number(key, value) if key == "k" else value
+            found[key] = value if key == "criterion" else _number(key, value)
     if not found and not branches:
-        raise InputError("nothing to turn: expected -o k=NUMBER or -o criterion=NAME")
+        raise InputError(
+            "nothing to turn: expected -o k=NUMBER, -o strength=NUMBER or -o criterion=NAME"
+        )
     if "k" in found and branches:
         raise InputError("-o k and -o k.NAME exclude each other")
     return found | ({"k": branches} if branches else {})
