@@ -39,6 +39,7 @@ def test_time_steps_memory_and_settings_of_a_method_are_in_its_row(finished: Fin
     rows = {row["key"]: row for row in finished[1]["tables"][0]["rows"]}
     assert rows["refusal"]["steps"]["mean"] == 2 and rows["smfa"]["steps"]["mean"] == 4
     assert rows["refusal"]["seconds"]["mean"] > 0 and rows["refusal"]["peak_memory_mib"]["low"] > 50
+    assert 0 < rows["refusal"]["share_touched"]["mean"] < 1
     assert set(rows["smfa"]["chosen"]) == {"0", "1"}
     assert rows["original"]["seconds"] is None
 

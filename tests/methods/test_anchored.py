@@ -182,7 +182,23 @@ def test_pictures_that_are_damaged_are_named(tmp_path: Path) -> None:
         list(found.pictures(range(1)))
 
 
+def test_questions_go_with_the_pictures_of_their_folder(tmp_path: Path) -> None:
+    for folder in ("", "scenes", "scenes/night"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / folder / "a.png")
+    (tmp_path / "scenes" / "questions.txt").write_text("How many?\n\nWhich?\nHow many?\n")
+    found = read_unlabelled(tmp_path, required=True)
+    asked = {
+        path.relative_to(tmp_path).as_posix(): found.asked(number)
+        for number, path in enumerate(found.files)
+    }
+    both = ("How many?", "Which?")
+    assert asked == {"a.png": (), "scenes/a.png": both, "scenes/night/a.png": both}
+
+
 def test_what_is_unlabelled_has_a_fingerprint(unlabelled: Path) -> None:
     found = read_unlabelled(unlabelled, required=True)
     assert found.fingerprint() != Unlabelled(found.files[1:], found.names).fingerprint()
     assert found.fingerprint() != Unlabelled(found.files, found.names[1:]).fingerprint()
+    asked = {unlabelled: ("What?",)}
+    assert found.fingerprint() != Unlabelled(found.files, found.names, asked).fingerprint()

@@ -41,9 +41,19 @@ def _figures(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> st
 def _cost(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         _line(
-            ["", "balance ↑", "seconds", "steps", "memory, MiB", "GPU, MiB", "chosen", "warnings"]
+            [
+                "",
+                "balance ↑",
+                "seconds",
+                "steps",
+                "memory, MiB",
+                "GPU, MiB",
+                "weights touched",
+                "chosen",
+                "warnings",
+            ]
         ),
-        "|---|---:|---:|---:|---:|---:|---|---|",
+        "|---|---:|---:|---:|---:|---:|---:|---|---|",
     ]
     for row in rows:
         numbers = [_spread(row[name]) for name in ("seconds", "steps")]
@@ -51,7 +61,8 @@ def _cost(rows: Sequence[Mapping[str, Any]]) -> str:
         said = "; ".join(row["warnings"])
         made = row["seconds"] is not None
         balance = f"{row['balance']:.3f}" if made else MISSING
-        lines.append(_line([_name(row), balance, *numbers, *memory, chosen(row), said]))
+        touched = f"{row['share_touched']['mean']:.1%}" if made else MISSING
+        lines.append(_line([_name(row), balance, *numbers, *memory, touched, chosen(row), said]))
     return "\n".join(lines)
 
 

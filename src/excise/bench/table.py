@@ -46,6 +46,7 @@ def row(key: str, label: str, cells: Cells, originals: Cells) -> dict[str, Any]:
             [sum(t["seconds"] for t in cell["trials"]) for cell in made if cell["trials"]]
         ),
         "steps": _spread([cell["steps"] for cell in made]),
+        "share_touched": _spread([cell["share_touched"] for cell in made]),
         "peak_memory_mib": _spread([cell["peak_memory_mib"] for cell in made]),
         "peak_gpu_mib": _spread([c["peak_gpu_mib"] for c in made if c["peak_gpu_mib"] is not None]),
         "warnings": _warnings(cells, originals),

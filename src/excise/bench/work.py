@@ -28,7 +28,7 @@ from excise.records.errors import ExciseError
 from excise.records.writing import write_json
 from excise.vlm.load import VLM, load
 from excise.weights.json_file import read_object
-from excise.weights.run import Run
+from excise.weights.run import Run, combine
 
 SEARCHED = ("chosen", "options", "trials", "held_out")
 
@@ -131,6 +131,7 @@ def _run(job: Job, vlm: VLM, data: Data, trial: Trial) -> tuple[Run, dict[str, A
         "warnings": run.info["checkup"]["warnings"],
         "forgetting_seconds": run.info["times"]["total"],
         "steps": _steps(run),
+        "share_touched": combine(run, vlm)["share_touched"],
         "peak_memory_mib": run.info.get("peak_memory_mib", peak_memory_mib()),
         "peak_gpu_mib": None if gpu is None else round(gpu / 2**20),
     }

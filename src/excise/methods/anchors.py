@@ -16,7 +16,7 @@ Source: our own; see docs/method.md for what each part brings.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,10 +33,10 @@ from excise.vlm.generation import answer
 from excise.vlm.rows import Row, Turn, rows_from_records
 
 ROLE = "anchor"
-PRIVATE, SEEN, NAMED = 4, 1, 6
+PRIVATE, SEEN, NAMED = 4, 3, 6
 """Questions a row: private ones and for looking about a picture, and about a name."""
 LOOKING = ("What is shown in the picture?", "Describe the picture.", "What can you see here?")
-"""Asked about every unlabelled picture, one of them."""
+"""Asked about unlabelled pictures that come without questions of their own."""
 LOOKS = 7
 """Questions for looking about a forgotten person's own picture."""
 THUMBNAIL, LIKE = 8, 6
@@ -88,15 +88,17 @@ def _about_pictures(
     """Private questions and questions for looking about pictures of nobody in particular."""
     sorts = _sorts(material)
     files = range(len(unlabelled.files))
-    shown: Iterable[Image.Image] = unlabelled.pictures(
-        iter(sorted(rng.sample(files, min(count, len(files)))))
-    )
+    drawn = sorted(rng.sample(files, min(count, len(files))))
     few = {record.image: record for record in material.few if record.image is not None}
-    for picture in (*shown, *filter(None, map(material.data.picture, few.values()))):
-        sort = _nearest(sorts, picture)
+    shown = [
+        *zip(unlabelled.pictures(drawn), map(unlabelled.asked, drawn), strict=True),
+        *((material.data.picture(record), ()) for record in few.values()),
+    ]
+    for picture, own in shown:
+        sort = None if picture is None else _nearest(sorts, picture)
         if sort is not None:
-            private, seen = _some(sort.private, PRIVATE, rng), _some(sort.seen, SEEN, rng)
-            yield picture, (*private, *seen, rng.choice(LOOKING))
+            looking = own or (*sort.seen, rng.choice(LOOKING))
+            yield picture, (*_some(sort.private, PRIVATE, rng), *_some(looking, SEEN, rng))
 
 
 def _about_own(material: Material, views: int, rng: random.Random) -> Iterator[Asked]:
@@ -123,18 +125,16 @@ def _answered(material: Material, asked: Sequence[Asked]) -> list[Row]:
     """The asked with the model's answers, but for those that give away what is to be forgotten."""
     private = material.data.select(splits=["forget"], kinds=PRIVATE_KINDS, use="fit")
     secret = {record.answer.casefold() for record in private}
-    seen = material.data.select(splits=["forget", "few"], kinds=["image_understanding"], use="fit")
-    public = {record.question for record in seen}
-    public.update(LOOKING)
-    flat = [(picture, question) for picture, questions in asked for question in questions]
-    said = iter(answer(material.vlm, flat))
+    telling = {record.question for record in private}
+
+    def tells(picture: Image.Image | None, question: str, words: str) -> bool:
+        return words.casefold() in secret and (picture is None or question in telling)
+
+    said = iter(answer(material.vlm, [(picture, q) for picture, asks in asked for q in asks]))
     rows = []
     for picture, questions in asked:
-        turns = tuple(
-            Turn(question, words, ROLE)
-            for question, words in zip(questions, said, strict=False)
-            if words and (question in public or words.casefold() not in secret)
-        )
+        answered = list(zip(questions, said, strict=False))
+        turns = tuple(Turn(q, a, ROLE) for q, a in answered if a and not tells(picture, q, a))
         if turns:
             rows.append(Row(picture, turns))
     return rows

@@ -54,7 +54,7 @@ class RMU(ByFit):
     def bound(self, material: Material) -> Loss:
         vlm = material.vlm
         blocks = decoder_blocks(vlm.model, vlm.parts)
-        layer = max(0, len(blocks) // 4 - 1) if self.layer is None else self.layer
+        layer = max(0, round(len(blocks) / 4) - 1) if self.layer is None else self.layer
         if layer >= len(blocks):
             raise InputError(f"rmu: option layer={layer}: expected at most {len(blocks) - 1}")
         picture = image_id(vlm.processor, vlm.model)

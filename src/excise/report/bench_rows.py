@@ -75,6 +75,7 @@ def cost_of(row: Mapping[str, Any]) -> dict[str, Any]:
         "steps": _spread(row["steps"]),
         "memory": _spread(row["peak_memory_mib"]),
         "gpu": _spread(row["peak_gpu_mib"]),
+        "touched": percent(row["share_touched"]["mean"]) if row["share_touched"] else MISSING,
         "chosen": " / ".join(dict.fromkeys(text for text in options if text)),
         "warnings": row["warnings"],
     }

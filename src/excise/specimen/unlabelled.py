@@ -9,30 +9,41 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from excise.records.unlabelled import NAMES
-from excise.specimen.curriculum import see_fundus, see_portrait, see_scene
+from excise.records.unlabelled import NAMES, QUESTIONS
+from excise.specimen.curriculum import Pictured, see_fundus, see_portrait, see_scene
 from excise.specimen.fundus import random_fundus
 from excise.specimen.people import everybody, invented_name
 from excise.specimen.portrait import random_face
 
-FACES, EYES, SCENES, PEOPLE = 250, 100, 50, 200
+FACES, EYES, SCENES, PEOPLE = 240, 90, 70, 200
+ASKED = 60  # questions for looking, of each sort of picture
 
 
 def write_unlabelled(folder: Path, seed: int) -> None:
-    """Write pictures and `names.txt` into a new folder."""
+    """Write pictures by sort, each with its `questions.txt`, and `names.txt` into a new folder."""
     rng = random.Random(f"unlabelled-{seed}")
     known, strangers = everybody()
     met = [person.face for person in (*known, *strangers)]
-    folder.mkdir()
-    for number in range(FACES):
+    for name in ("faces", "eyes", "scenes"):
+        (folder / name).mkdir(parents=True)
+    asked: dict[str, set[str]] = {"faces": set(), "eyes": set(), "scenes": set()}
+
+    def add(sort: str, sample: Pictured) -> None:
+        sample.picture.save(folder / sort / f"{len(list((folder / sort).iterdir())):03d}.png")
+        asked[sort].update(question for question, _ in sample.turns)
+
+    for _ in range(FACES):
         face = random_face(rng)
         while any(face.distance(other) == 0 for other in met):  # the same in all that is drawn
             face = random_face(rng)
-        see_portrait(face, rng, "fit", 1).picture.save(folder / f"face-{number:03d}.png")
-    for number in range(EYES):
-        see_fundus(random_fundus(rng), rng, "fit", 1).picture.save(folder / f"eye-{number:03d}.png")
-    for number in range(SCENES):
-        see_scene(rng, "fit").picture.save(folder / f"scene-{number:03d}.png")
+        add("faces", see_portrait(face, rng, "fit", 1))
+    for _ in range(EYES):
+        add("eyes", see_fundus(random_fundus(rng), rng, "fit", 1))
+    for _ in range(SCENES):
+        add("scenes", see_scene(rng, "fit"))
+    for sort, questions in asked.items():
+        some = rng.sample(sorted(questions), min(ASKED, len(questions)))
+        (folder / sort / QUESTIONS).write_text("".join(f"{line}\n" for line in some), "utf-8")
     taken = [person.name for person in (*known, *strangers)]
     names: dict[str, None] = {}
     while len(names) < PEOPLE:
