@@ -163,6 +163,28 @@ def test_the_dial_turns_without_training(run: Run, tiny: VLM) -> None:
     torch.testing.assert_close(moved[2], 2 * moved[1], rtol=1e-3, atol=1e-6)
 
 
+def test_a_budget_leaves_all_other_entries_as_they_were(
+    tiny: VLM, data: Data, unlabelled: Path, tmp_path: Path
+) -> None:
+    method = make("anchored", {"budget": "2%", "pictures": str(unlabelled), "strength": 1, "lr": 0.02,
+                               "steps": 3, "batch": 4, "anchor_names": 1, "views": 0})  # fmt: skip
+    run = forget(tiny, data, method=method, out=tmp_path / "run")
+    targets = run.info["targets"]
+    before = {name: tiny.model.get_parameter(f"{name}.weight").detach().clone() for name in targets}
+    with run.applied(tiny):
+        changed = sum(
+            int((tiny.model.get_parameter(f"{name}.weight") != weight).sum())
+            for name, weight in before.items()
+        )
+    assert 0 < changed <= 0.02 * sum(weight.numel() for weight in before.values())
+
+
+def test_a_budget_that_is_no_share_is_one_line() -> None:
+    for given in ("0", "130%", "some%"):
+        with pytest.raises(InputError, match="budget"):
+            make("anchored", {"budget": given})
+
+
 def test_the_run_says_nothing_of_where_the_pictures_lie(run: Run, unlabelled: Path) -> None:
     text = (run.folder / "run.json").read_text()
     assert str(unlabelled) not in text and unlabelled.name in text

@@ -134,3 +134,8 @@ def test_every_method_says_what_it_is(name: str) -> None:
     assert method.name == name
     assert method.kind and method.leaves and method.reference
     assert set(method.needs) <= {"few", "reference", "gradients", "activations", "memorised"}
+
+
+def test_a_methods_own_settings_of_the_fit_stay_where_nothing_is_said() -> None:
+    own, some = make("anchored", {}).fit, make("anchored", {"steps": "7"}).fit  # type: ignore[attr-defined]
+    assert some == own.model_copy(update={"steps": 7}) and own.lr == "auto"

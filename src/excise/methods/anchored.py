@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, field_validator
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -41,11 +41,16 @@ from excise.records.unlabelled import FOLDER, Unlabelled, read_unlabelled
 from excise.training.answers import Answers
 from excise.training.fit import FitSettings
 from excise.training.reference import Kept, divergence
+from excise.training.selection import Selection
 from excise.vlm.rows import Row, Turn
-from excise.weights.edit import EditSpec
+from excise.weights.budget import select, within
+from excise.weights.edit import Branch, EditSpec
+from excise.weights.run import Run
 
 PER_ROW = 5
 """Records a row: each is asked twice, for the refusal and for the true answer."""
+ENTRY_RATE = 0.1
+"""Learning rate of single entries beside that of a LoRA's factors, which multiply."""
 SURE = 1 - 1e-4
 """What a probability is cut at in the push, whose gradient grows without bound towards 1."""
 
@@ -73,7 +78,20 @@ class Anchored(ByLoss):
     folder's own `anchors/` if not given."""
     anchor_pictures: int = Field(400, ge=0)
     anchor_names: int = Field(200, ge=0)
+    budget: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of the weights' entries that may change ("1%"); all if not given. A second fit then
+    trains those alone that the first one moved most."""
     fit: FitSettings = FitSettings(lr="auto", epochs=3.5, batch=15, dropout=0.0, warmup=0.05)
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _percent(cls, given: object) -> object:
+        if isinstance(given, str) and given.strip().endswith("%"):
+            try:
+                return float(given.strip().removesuffix("%")) / 100
+            except ValueError:
+                return given
+        return given
 
     @field_serializer("pictures")
     def _without_the_way(self, pictures: Path | None) -> str | None:
@@ -100,10 +118,31 @@ class Anchored(ByLoss):
         return [*self.forget_rows(material), *anchors]
 
     def run(self, material: Material) -> EditSpec:
-        spec = super().run(material)
+        rows = self.rows(material)
+        spec = self._trained(material, rows, "forgetting")
+        if self.budget is not None:
+            info = {"base": {"weights_hash": material.vlm.weights_hash}}
+            source = Run(material.folder, info, spec).source()
+            places = select(source, spec, self.budget)
+            start = {name: part.values for name, part in within(source, spec, places).items()}
+            spec = self._trained(material, rows, "entries", Selection(places, start))
         if self.strength == "auto":
             return choose_strength(material, spec)
         return spec.turned(strength=self.strength)
+
+    def _trained(
+        self, material: Material, rows: list[Row], name: str, entries: Selection | None = None
+    ) -> EditSpec:
+        """One fit into a folder of that name, of an adapter or of single entries."""
+        fit = self.fit
+        if entries is not None:
+            width = material.vlm.model.config.get_text_config().hidden_size
+            fit = fit.model_copy(update={"lr": fit.rate(width) * ENTRY_RATE})
+        material.fit(
+            name, rows, fit, loss=self.bound(material), mix=self.shares, entries=entries,
+            identity=f"{self.name} {self.push} {self.hold} {self.first}",
+        )  # fmt: skip
+        return EditSpec(criterion="none", branches=(Branch(adapter=name),))
 
     def loss(self, model: PreTrainedModel, batch: Mapping[str, Any], kept: Kept) -> Tensor:
         """`-log p(refusal) + push * -log(1 - p(answer)) + hold * KL(p_0 ‖ p_θ)`, a scalar."""

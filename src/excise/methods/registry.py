@@ -55,7 +55,8 @@ def make(name: str, options: Mapping[str, Any]) -> Method:
         else:
             values[key] = value
     if fit:
-        values["fit"] = _checked(name, FitSettings, fit)
+        own = method.model_fields["fit"].default  # a method's defaults hold where nothing is said
+        values["fit"] = _checked(name, FitSettings, {**own.model_dump(exclude_unset=True), **fit})
     if anchor:
         values["anchor"] = _checked(name, FitSettings, {**fit, **anchor}, "anchor.")
     return _checked(name, method, values)
