@@ -18,7 +18,8 @@ def cell(memory: float, kept: float, seeing: float, **more: Any) -> dict[str, An
     )
     made = {
         "run": "runs/x", "warnings": [], "forgetting_seconds": 3.0, "trials": [], "steps": 2,
-        "peak_memory_mib": 9, "share_touched": 0.5, "peak_gpu_mib": None, "options": {"lr": 1}, "curve": None,
+        "peak_memory_mib": 9, "peak_gpu_mib": None, "share_touched": 0.5, "options": {"lr": 1},
+        "curve": None,
     }  # fmt: skip
     return {"each": each, **made, **more}
 

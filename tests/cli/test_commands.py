@@ -100,7 +100,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         info = {"targets": ["a", "b"], "checkup": {"warnings": ["nothing was forgotten"]}}
         return SimpleNamespace(folder=given["out"], info=info)
 
-    methods = SimpleNamespace(METHODS={"smfa": None, "refusal": None}, make=make)
+    methods = SimpleNamespace(METHODS={"anchored": None, "refusal": None}, make=make)
     monkeypatch.setattr(excise, "methods", methods, raising=False)
     monkeypatch.setattr(excise, "forget", forget, raising=False)
     monkeypatch.setattr(excise, "load", lambda source: seen.setdefault("model", source))
@@ -116,7 +116,7 @@ def test_forget_hands_everything_over_and_names_the_run(
     assert main(["forget", "--config", str(config), "--out", str(out), "-o", "k=2"]) == 0
     assert api == {
         "model": "tiny",
-        "method": ("smfa", {"k": "2", "lr": "1e-3"}),
+        "method": ("anchored", {"k": "2", "lr": "1e-3"}),
         "out": out,
         "seed": 4,
     }

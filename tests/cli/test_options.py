@@ -50,7 +50,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_without_a_file_the_defaults_hold() -> None:
     wanted = job(None, GIVEN, [])
-    assert (wanted.method, wanted.seed, wanted.options) == ("smfa", 0, {})
+    assert (wanted.method, wanted.seed, wanted.options) == ("anchored", 0, {})
 
 
 @pytest.mark.parametrize("key", ["model", "data", "out"])

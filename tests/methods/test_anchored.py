@@ -131,7 +131,13 @@ def test_no_retained_label_is_needed(
     method = SMALL.model_copy(update={"pictures": unlabelled})
     run = forget(tiny, read(folder), method=method, out=tmp_path / "run")
     assert run.info["records"]["few"] == 0
+    assert not any("unlabelled" in warning for warning in run.info["checkup"]["warnings"])
     assert run.info["notes"]["anchors"]["few"] == 0
+
+
+def test_without_unlabelled_pictures_the_run_says_so(tiny: VLM, data: Data, tmp_path: Path) -> None:
+    run = forget(tiny, data, method=SMALL, out=tmp_path / "run")
+    assert any("no unlabelled pictures" in said for said in run.info["checkup"]["warnings"])
 
 
 @pytest.fixture(scope="module")

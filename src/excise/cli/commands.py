@@ -89,7 +89,7 @@ def forget(
     model: Annotated[str | None, typer.Option(help="A checkpoint folder or a hub id.")] = None,
     data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="See `excise methods`; smfa if not given.")
+        str | None, typer.Option(help="See `excise methods`; anchored if not given.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
     seed: Annotated[int | None, typer.Option(help="Every random draw comes from it.")] = None,

@@ -26,7 +26,7 @@ class Job(BaseModel):
     model: str
     data: Path
     out: Path
-    method: str = "smfa"
+    method: str = "anchored"
     seed: int = 0
     options: dict[str, str] = {}
     dtype: str | None = None

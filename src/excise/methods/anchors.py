@@ -66,6 +66,11 @@ def behaviour_anchors(
         own: new views of each forget picture that are asked what can be seen.
     """
     rng = random.Random(f"anchors-{material.seed}")
+    if not unlabelled.files and any(record.image is not None for record in material.forget):
+        material.warnings.append(
+            "no unlabelled pictures to hold the model to: others may be refused on their pictures; "
+            "put some into the data folder's anchors/ or name a folder with -o pictures="
+        )
     asked = [
         *_about_pictures(material, unlabelled, pictures, rng),
         *_about_own(material, own, rng),

@@ -83,6 +83,8 @@ def warnings(before: dict[str, float | None], after: dict[str, float | None]) ->
     return said
 
 
-def report(before: dict[str, float | None], after: dict[str, float | None]) -> dict[str, Any]:
-    """The part of run.json that says so."""
-    return {"before": before, "after": after, "warnings": warnings(before, after)}
+def report(
+    before: dict[str, float | None], after: dict[str, float | None], more: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The part of run.json that says so; `more` are warnings of the method's own."""
+    return {"before": before, "after": after, "warnings": [*warnings(before, after), *more]}

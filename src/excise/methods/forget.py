@@ -110,7 +110,7 @@ def _forget(
     obstacle = sharing_obstacle(vlm.model, vlm.processor)
     info = {
         **plan,
-        "checkup": report(before, after),
+        "checkup": report(before, after, material.warnings),
         "records": {"forget": len(forgotten), "few": len(few), "held_out": len(held)},
         "rows": "packed" if obstacle is None else f"one question each: {obstacle}",
         "targets": next(iter(material.fits.values())).targets if material.fits else [],

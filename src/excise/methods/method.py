@@ -45,6 +45,8 @@ class Material:
     progress: Progress
     fits: dict[str, FitResult] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    """What the user should be told, a sentence each."""
 
     def fit(
         self,

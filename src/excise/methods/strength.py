@@ -22,7 +22,7 @@ from excise.weights.edit import EditSpec
 from excise.weights.run import Run
 
 GRID = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
-TOLERANCE = 0.01  # ROUGE-L
+TOLERANCE = 0.02  # ROUGE-L, one or two in a hundred come back by chance
 VIEWS = 3  # of each picture, none of them trained on
 
 
