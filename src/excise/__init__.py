@@ -4,7 +4,7 @@
 
     vlm = excise.load("path-or-hub-id")
     data = excise.read("data/")
-    run = excise.forget(vlm, data, method=excise.methods.SMFA(k=5), out="runs/one")
+    run = excise.forget(vlm, data, method=excise.methods.Anchored(), out="runs/one")
     scores = excise.evaluate(run.apply(vlm), data)
 
 Names are looked up when they are first used, so that `import excise` costs milliseconds and the
