@@ -126,6 +126,7 @@ def finished(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("bad-input")
     data = write(folder / "data")
     words = ["forget", "--model", str(checkpoint), "--data", str(data), "--out", str(folder / "r")]
+    words += ["--method", "smfa"]
     assert main([*words, *(word for option in QUICK for word in ("-o", option))]) == 0
     return folder / "r"
 

@@ -72,6 +72,7 @@ def run(miniature: Path, model: str) -> Path:
     """`excise forget`, and then another dial."""
     out = miniature.parent / "run"
     words = ["forget", "--model", model, "--data", str(miniature), "--out", str(out)]
+    words += ["--method", "smfa"]
     assert main([*words, *(word for option in OPTIONS for word in ("-o", option))]) == 0
     assert main(["sculpt", str(out), "-o", "k=5"]) == 0
     return out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from excise.bench.grid import SHIPPED, Grid
+from excise.bench.grid import SHIPPED, Grid, lengths
 from excise.bench.options import Budget, known_methods, options_of
 from excise.methods.method import METHODS
 from excise.methods.registry import option_names
@@ -29,9 +29,11 @@ def test_every_method_has_trials_in_every_shipped_grid(name: str, method: str) -
     assert set(shipped.methods) <= set(METHODS)
     trials = shipped.trials(method, {}, Budget(4))
     assert 1 <= len(trials) <= 4
-    if "fit" in trials[0].settings:
-        steps = {trial.settings["fit"]["steps"] for trial in trials}
-        assert steps == {shipped.common["steps"]}  # equally long for all
+    named = {option for axes in shipped.methods.get(method, []) for option in axes}
+    for trial in trials:
+        for option in ("steps", "batch"):
+            if "fit" in trial.settings and option not in named:
+                assert trial.settings["fit"][option] == shipped.common[option]
 
 
 def test_trials_are_all_combinations_the_published_first(grid: Grid) -> None:
@@ -67,6 +69,29 @@ def test_a_budgets_steps_are_every_fits(grid: Grid) -> None:
     for method in ("refusal", "smfa"):
         trials = grid.trials(method, {}, spent)
         assert [trial.settings["fit"]["steps"] for trial in trials] == [11, 11]
+
+
+def test_a_budgets_steps_come_before_a_method_s_own_in_the_grid(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("common: {steps: 7}\nmethods: {refusal: {steps: 9, batch: 4}}")
+    grid = Grid.read(path)
+    own, spent, given = (
+        grid.trials("refusal", options, budget)[0].settings["fit"]["steps"]
+        for options, budget in (({}, Budget(1)), ({}, Budget(1, 3)), ({"steps": "2"}, Budget(1)))
+    )
+    assert (own, spent, given) == (9, 3, 2)
+
+
+def test_a_method_whose_fits_are_longer_than_the_others_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("common: {steps: 7, batch: 2}\nmethods: {smfa: {steps: 9, batch: 4}}")
+    grid = Grid.read(path)
+    names = ("refusal", "npo", "smfa", "manu")
+    trials = {name: grid.trials(name, {}, Budget(1)) for name in names}
+    assert lengths(trials) == "Fits have 7 steps of 2 rows, but for smfa 9 steps of 4 rows."
+    del trials["smfa"]
+    assert lengths(trials) == "Every fit has 7 steps of 2 rows."
+    assert lengths({"manu": trials["manu"]}) == ""
 
 
 def test_an_option_is_for_all_that_have_it_or_for_one() -> None:

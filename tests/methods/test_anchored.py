@@ -172,8 +172,8 @@ def test_the_dial_turns_without_training(run: Run, tiny: VLM) -> None:
 def test_a_budget_leaves_all_other_entries_as_they_were(
     tiny: VLM, data: Data, unlabelled: Path, tmp_path: Path
 ) -> None:
-    method = make("anchored", {"budget": "2%", "pictures": str(unlabelled), "strength": 1, "lr": 0.02,
-                               "steps": 3, "batch": 4, "anchor_names": 1, "views": 0})  # fmt: skip
+    short = {"strength": 1, "lr": 0.02, "steps": 3, "batch": 4, "anchor_names": 1, "views": 0}
+    method = make("anchored", {"budget": "2%", "pictures": str(unlabelled), **short})
     run = forget(tiny, data, method=method, out=tmp_path / "run")
     targets = run.info["targets"]
     before = {name: tiny.model.get_parameter(f"{name}.weight").detach().clone() for name in targets}

@@ -15,7 +15,7 @@ from typing import Any
 from excise.bench import asked
 from excise.bench.document import document
 from excise.bench.folder import claim
-from excise.bench.grid import SHIPPED, Grid, Trial
+from excise.bench.grid import SHIPPED, Grid, Trial, lengths
 from excise.bench.job import Job
 from excise.bench.markdown import markdown
 from excise.bench.options import Budget, known_methods, options_of
@@ -172,6 +172,7 @@ def run(
             "search": search,
             "options": dict(options or {}),
             "common": settings.common,
+            "fits": lengths(trials),
             "limit": limit,
         },
         source=source,

@@ -131,4 +131,4 @@ def _about(model: str, mark: str, settings: Mapping[str, Any]) -> str:
             "held-out part of what a method may see"
         )
         how += "." if settings["search"] == "each" else "; chosen on the first seed for all seeds."
-    return f"Model {model}, {data}. {how}"
+    return f"Model {model}, {data}. {how} {settings['fits']}".rstrip()

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import product
@@ -116,14 +117,12 @@ class Grid:
             InputError: a value that the method does not take.
         """
         known = option_names(METHODS[method])
-        fixed = dict(self.common)
-        if budget.steps is not None:
-            fixed["steps"] = budget.steps
-        fixed = {name: value for name, value in (fixed | dict(given)).items() if name in known}
+        said = dict(given) if budget.steps is None else {"steps": budget.steps, **given}
+        fixed = {name: value for name, value in (self.common | said).items() if name in known}
         listed = self.methods.get(method, self.default)
         tried: dict[str, Trial] = {}
         for axes in listed or [{}]:
-            left = {n: v for n, v in axes.items() if n in known and n not in given}
+            left = {n: v for n, v in axes.items() if n in known and n not in said}
             varied = tuple(name for name, values in left.items() if len(values) > 1)
             for options in _combinations(left):
                 settings = self._settings(method, fixed | options)
@@ -142,6 +141,32 @@ class Grid:
         except InputError as error:
             where = "" if self.where in SHIPPED else f"{self.where}: "
             raise InputError(f"{where}{error}") from None
+
+
+def lengths(trials: Mapping[str, Sequence[Trial]]) -> str:
+    """How long each method's fits are, in a sentence: what most have, and whoever has others.
+
+    A grid may give one method more steps or larger batches than the others, which a reader of the
+    table has to know. Empty if nothing is fitted.
+    """
+    said: dict[str, str] = {}
+    for method, tried in trials.items():
+        fits = [trial.settings["fit"] for trial in tried if "fit" in trial.settings]
+        found = dict.fromkeys(
+            f"{f['steps']} steps of {f['batch']} rows"
+            if f["steps"] is not None
+            else f"{f['epochs']:g} epochs in batches of {f['batch']} rows"
+            for f in fits
+        )
+        if found:
+            said[method] = " or ".join(found)
+    if not said:
+        return ""
+    usual = Counter(said.values()).most_common(1)[0][0]
+    others = [f"{method} {length}" for method, length in said.items() if length != usual]
+    if not others:
+        return f"Every fit has {usual}."
+    return f"Fits have {usual}, but for {', '.join(others)}."
 
 
 def _combinations(axes: Axes) -> list[dict[str, Any]]:

@@ -19,7 +19,6 @@ Source: our own; what was tried and what it brought is in docs/method.md.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -31,24 +30,20 @@ from transformers import PreTrainedModel
 
 from excise.methods.anchors import ROLE, behaviour_anchors
 from excise.methods.by_loss import ByLoss
+from excise.methods.forget_rows import forget_rows
 from excise.methods.method import Material
-from excise.methods.refusal_pool import Refuser
 from excise.methods.strength import choose_strength
-from excise.methods.views import new_view
 from excise.records.data import Data
-from excise.records.record import Record
 from excise.records.unlabelled import FOLDER, Unlabelled, read_unlabelled
 from excise.training.answers import Answers
 from excise.training.fit import FitSettings
 from excise.training.reference import Kept, divergence
 from excise.training.selection import Selection
-from excise.vlm.rows import Row, Turn
+from excise.vlm.rows import Row
 from excise.weights.budget import select, within
 from excise.weights.edit import Branch, EditSpec
 from excise.weights.run import Run
 
-PER_ROW = 5
-"""Records a row: each is asked twice, for the refusal and for the true answer."""
 ENTRY_RATE = 0.1
 """Learning rate of single entries beside that of a LoRA's factors, which multiply."""
 SURE = 1 - 1e-4
@@ -111,11 +106,12 @@ class Anchored(ByLoss):
 
     def rows(self, material: Material) -> list[Row]:
         """The forget set in both ways, and the anchors."""
+        forget = forget_rows(material, views=self.views, pool=self.pool, answers=self.push > 0)
         anchors = behaviour_anchors(
             material, self.unlabelled(material.data),
             pictures=self.anchor_pictures, names=self.anchor_names, own=self.views,
         )  # fmt: skip
-        return [*self.forget_rows(material), *anchors]
+        return [*forget, *anchors]
 
     def run(self, material: Material) -> EditSpec:
         rows = self.rows(material)
@@ -155,24 +151,3 @@ class Anchored(ByLoss):
             + self.push * answers.mean(unlearnt, "forget")
             + self.hold * answers.mean(apart * weight, ROLE)
         )
-
-    def forget_rows(self, material: Material) -> list[Row]:
-        """Every private record twice, with a refusal and with its answer, on several views."""
-        by_picture: dict[str | None, list[Record]] = {}
-        for record in material.forget:
-            by_picture.setdefault(record.image, []).append(record)
-        rows = []
-        for image, records in by_picture.items():
-            picture = material.data.picture(records[0])
-            order = random.Random(f"rows-{material.seed}-{image}").sample(records, len(records))
-            for view in range(1 + self.views):
-                refuse = Refuser(material.seed + view, self.pool)
-                rng = random.Random(f"view-{material.seed}-{image}-{view}")
-                for start in range(0, len(order), PER_ROW):
-                    some = order[start : start + PER_ROW]
-                    turns = [Turn(r.question, refuse(r), "refuse", r.id) for r in some]
-                    if self.push:
-                        turns += [Turn(r.question, r.answer, "forget", r.id) for r in some]
-                    seen = picture if picture is None or view == 0 else new_view(picture, rng)
-                    rows.append(Row(seen, tuple(turns)))
-        return rows

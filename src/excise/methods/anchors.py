@@ -17,17 +17,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from excise.methods.invented_names import PLACE, invented, templates
 from excise.methods.material import PRIVATE as PRIVATE_KINDS
 from excise.methods.method import Material
+from excise.methods.picture_sorts import LOOKING, nearest, sorts
 from excise.methods.views import new_view
-from excise.records.record import Record
 from excise.records.unlabelled import Unlabelled
 from excise.vlm.generation import answer
 from excise.vlm.rows import Row, Turn, rows_from_records
@@ -35,23 +32,9 @@ from excise.vlm.rows import Row, Turn, rows_from_records
 ROLE = "anchor"
 PRIVATE, SEEN, NAMED = 4, 3, 6
 """Questions a row: private ones and for looking about a picture, and about a name."""
-LOOKING = ("What is shown in the picture?", "Describe the picture.", "What can you see here?")
-"""Asked about unlabelled pictures that come without questions of their own."""
 LOOKS = 7
 """Questions for looking about a forgotten person's own picture."""
-THUMBNAIL, LIKE = 8, 6
-"""Sides of a thumbnail; how many pictures most like one lend it their questions."""
-
 Asked = tuple[Image.Image | None, tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Sort:
-    """One forget picture: its thumbnail, and the questions that go with such pictures."""
-
-    thumbnail: NDArray[np.float32]
-    private: tuple[str, ...]
-    seen: tuple[str, ...]
 
 
 def behaviour_anchors(
@@ -91,7 +74,7 @@ def _about_pictures(
     material: Material, unlabelled: Unlabelled, count: int, rng: random.Random
 ) -> Iterator[Asked]:
     """Private questions and questions for looking about pictures of nobody in particular."""
-    sorts = _sorts(material)
+    known = sorts(material)
     files = range(len(unlabelled.files))
     drawn = sorted(rng.sample(files, min(count, len(files))))
     few = {record.image: record for record in material.few if record.image is not None}
@@ -100,7 +83,7 @@ def _about_pictures(
         *((material.data.picture(record), ()) for record in few.values()),
     ]
     for picture, own in shown:
-        sort = None if picture is None else _nearest(sorts, picture)
+        sort = None if picture is None else nearest(known, picture)
         if sort is not None:
             looking = own or (*sort.seen, rng.choice(LOOKING))
             yield picture, (*_some(sort.private, PRIVATE, rng), *_some(looking, SEEN, rng))
@@ -108,7 +91,7 @@ def _about_pictures(
 
 def _about_own(material: Material, views: int, rng: random.Random) -> Iterator[Asked]:
     """What can be seen on the forgotten people's own pictures."""
-    for sort, picture in zip(_sorts(material), _own_pictures(material), strict=True):
+    for sort, picture in zip(sorts(material), _own_pictures(material), strict=True):
         for _ in range(views):
             yield new_view(picture, rng), _some(sort.seen, LOOKS, rng)
 
@@ -145,59 +128,11 @@ def _answered(material: Material, asked: Sequence[Asked]) -> list[Row]:
     return rows
 
 
-def _sorts(material: Material) -> list[Sort]:
-    """A sort for each forget picture, with the questions that were asked about those like it."""
-    private = _by_picture(material, material.forget)
-    looking = material.data.select(
-        splits=["forget", "few"], kinds=["image_understanding", "general"], use="fit"
-    )
-    seen = _by_picture(material, looking)
-    return [
-        Sort(small, _of_nearest(private, small), _of_nearest(seen, small) or LOOKING)
-        for small, _ in private.values()
-    ]
-
-
-def _by_picture(
-    material: Material, records: Sequence[Record]
-) -> dict[str, tuple[NDArray[np.float32], list[str]]]:
-    """Thumbnail and questions of each picture."""
-    found: dict[str, tuple[NDArray[np.float32], list[str]]] = {}
-    for record in records:
-        if record.image is None:
-            continue
-        if record.image not in found and (picture := material.data.picture(record)) is not None:
-            found[record.image] = _thumbnail(picture), []
-        found[record.image][1].append(record.question)
-    return found
-
-
-def _of_nearest(
-    pictures: dict[str, tuple[NDArray[np.float32], list[str]]], small: NDArray[np.float32]
-) -> tuple[str, ...]:
-    """What is asked about the `LIKE` pictures most like a thumbnail."""
-    ranked = sorted(pictures.values(), key=lambda found: -float((found[0] * small).sum()))
-    return tuple(dict.fromkeys(q for _, questions in ranked[:LIKE] for q in questions))
-
-
 def _own_pictures(material: Material) -> list[Image.Image]:
     first = {r.image: r for r in reversed(material.forget) if r.image is not None}
     order = dict.fromkeys(r.image for r in material.forget if r.image is not None)
     found = (material.data.picture(first[image]) for image in order)
     return [picture for picture in found if picture is not None]
-
-
-def _nearest(sorts: Sequence[Sort], picture: Image.Image) -> Sort | None:
-    small = _thumbnail(picture)
-    return max(sorts, key=lambda sort: float((sort.thumbnail * small).sum()), default=None)
-
-
-def _thumbnail(picture: Image.Image) -> NDArray[np.float32]:
-    """(8, 8, 3), centred and of norm 1."""
-    small = np.asarray(picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL)), dtype=np.float32)
-    small = small - small.mean()
-    unit: NDArray[np.float32] = small / (np.linalg.norm(small) + 1e-6)
-    return unit
 
 
 def _some(questions: Sequence[str], most: int, rng: random.Random) -> tuple[str, ...]:
