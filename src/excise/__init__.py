@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from excise import bench as bench
     from excise import methods as methods
     from excise import specimen as specimen
+    from excise.erasure.audit import audit as audit
     from excise.evaluate.evaluate import evaluate as evaluate
     from excise.methods.forget import forget as forget
     from excise.records.errors import InputError as InputError
@@ -36,6 +37,7 @@ __all__ = [
     "InputError",
     "Run",
     "__version__",
+    "audit",
     "bench",
     "evaluate",
     "export",
@@ -53,6 +55,7 @@ __all__ = [
 _HOMES: dict[str, tuple[str, str | None]] = {
     "InputError": ("excise.records.errors", "InputError"),
     "Run": ("excise.weights.run", "Run"),
+    "audit": ("excise.erasure.audit", "audit"),
     "bench": ("excise.bench", None),
     "evaluate": ("excise.evaluate", None),
     "export": ("excise.weights.export", "export"),

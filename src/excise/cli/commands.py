@@ -11,9 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
+from excise.cli.audit_commands import audit
 from excise.cli.bench_commands import bench
+from excise.cli.evidence_commands import evidence
 from excise.cli.export_commands import export, verify
+from excise.cli.lmms_commands import lmms
 from excise.cli.loading import arguments, loads
+from excise.cli.read_commands import read
 
 app = typer.Typer(
     name="excise",
@@ -248,4 +252,8 @@ def report(
 
 app.command()(export)
 app.command()(verify)
+app.command()(audit)
+app.add_typer(evidence, name="evidence")
+app.command()(read)
+app.command()(lmms)
 app.command()(bench)

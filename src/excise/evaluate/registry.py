@@ -14,6 +14,7 @@ from excise.records.record import Record, Task
 
 Scorer = Callable[[Record, str], float]
 Prepare = Callable[[Sequence[Record]], Scorer]
+Where = Callable[[Record], bool]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Metric:
     """A named metric.
 
     `prepare` takes all records that it applies to and returns the scorer; `tasks` are those that it
-    applies to (None: all); `best` is the highest value; `reference` says where it comes from.
+    applies to (None: all), of those only the records that `where` holds for; `best` is the highest
+    value; `reference` says where it comes from.
     """
 
     name: str
@@ -29,16 +31,23 @@ class Metric:
     best: float
     tasks: frozenset[Task] | None
     reference: str
+    where: Where | None = None
 
     def applies(self, record: Record) -> bool:
-        return self.tasks is None or record.task in self.tasks
+        asked = self.tasks is None or record.task in self.tasks
+        return asked and (self.where is None or self.where(record))
 
 
 METRICS: dict[str, Metric] = {}
 
 
 def metric(
-    name: str, *, best: float = 1.0, tasks: Collection[Task] | None = None, reference: str = ""
+    name: str,
+    *,
+    best: float = 1.0,
+    tasks: Collection[Task] | None = None,
+    reference: str = "",
+    where: Where | None = None,
 ) -> Callable[[Scorer], Scorer]:
     """Register a function `(record, answer) -> float`.
 
@@ -47,14 +56,20 @@ def metric(
     """
 
     def register(scorer: Scorer) -> Scorer:
-        corpus_metric(name, best=best, tasks=tasks, reference=reference)(lambda records: scorer)
+        add = corpus_metric(name, best=best, tasks=tasks, reference=reference, where=where)
+        add(lambda records: scorer)
         return scorer
 
     return register
 
 
 def corpus_metric(
-    name: str, *, best: float = 1.0, tasks: Collection[Task] | None = None, reference: str = ""
+    name: str,
+    *,
+    best: float = 1.0,
+    tasks: Collection[Task] | None = None,
+    reference: str = "",
+    where: Where | None = None,
 ) -> Callable[[Prepare], Prepare]:
     """Register a function `records -> ((record, answer) -> float)`.
 
@@ -66,7 +81,7 @@ def corpus_metric(
         if name in METRICS:
             raise ValueError(f'a metric named "{name}" is registered already')
         chosen = None if tasks is None else frozenset(tasks)
-        METRICS[name] = Metric(name, prepare, best, chosen, reference)
+        METRICS[name] = Metric(name, prepare, best, chosen, reference, where)
         return prepare
 
     return register

@@ -43,17 +43,29 @@ def stem(word: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _scorer() -> Callable[[str, str], float]:
+def _scorer() -> Callable[[str, str], tuple[float, float]]:
+    """F1 and recall of a reference and an answer."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"], tokenizer=_Words())
-    return lambda target, answer: float(scorer.score(target, answer)["rougeL"].fmeasure)
+
+    def both(target: str, answer: str) -> tuple[float, float]:
+        found = scorer.score(target, answer)["rougeL"]
+        return float(found.fmeasure), float(found.recall)
+
+    return both
 
 
 @lru_cache(maxsize=65536)
 def rouge_l_f1(reference: str, answer: str) -> float:
     """ROUGE-L F1 between two texts, 0 to 1; 0 if either has no word."""
-    return _scorer()(reference, answer)
+    return _scorer()(reference, answer)[0]
+
+
+@lru_cache(maxsize=65536)
+def rouge_l_recall(reference: str, answer: str) -> float:
+    """ROUGE-L recall: the share of the reference that the answer says, 0 to 1, in its order."""
+    return _scorer()(reference, answer)[1]
 
 
 @metric("rouge_l", tasks={"question", "caption"}, reference="Lin 2004; F1 of rouge-score, stemmed")

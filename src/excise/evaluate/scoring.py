@@ -23,7 +23,9 @@ __all__ = ["METRICS", "SCHEMA", "prepare", "score_answers", "score_each"]
 SCHEMA = "excise.metrics/1"
 
 # Imported for the metrics that they register, in the order of a table's columns.
-for _module in ("rouge", "exact", "refusal", "captions", "boxes", "fact", "meaningful"):
+for _module in (
+    "rouge", "exact", "choice", "cloze", "refusal", "captions", "boxes", "fact", "meaningful"
+):  # fmt: skip
     import_module(f"excise.evaluate.{_module}")
 
 _MEMORY: tuple[Kind, ...] = ("image_memory", "text_memory")

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 Split = Literal["forget", "few", "retain", "unseen"]
 Kind = Literal["image_memory", "text_memory", "image_understanding", "general"]
-Task = Literal["question", "caption", "grounding"]
+Task = Literal["question", "caption", "grounding", "choice", "cloze"]
 Use = Literal["fit", "score"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -26,7 +26,7 @@ NEEDS_PICTURE: frozenset[Kind] = frozenset({"image_memory", "image_understanding
 class Record(BaseModel):
     """One line of `records.jsonl`.
 
-    `image` is a POSIX path relative to the data folder. `task` names a general skill with a metric
+    `image` is a POSIX path relative to the data folder. `task` names a way of asking with a metric
     of its own. `use` keeps a record for one side: "fit" is trained on and never scored, "score" is
     only scored, None is both.
 

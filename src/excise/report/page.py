@@ -103,7 +103,7 @@ def view(report: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     gallery = cards(report, folder)
     return {
         "title": str(report.get("title") or "What the model forgot"),
-        "created": _when(str(report.get("created") or "")),
+        "created": when(str(report.get("created") or "")),
         "clear": clear,
         "asked": {**dict.fromkeys(ASKED), **asked} if asked else {},
         "people": [str(p) if clear else safe_label(str(p)) for p in asked.get("people") or []],
@@ -194,7 +194,7 @@ def _rows(ablation: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return ablation.get("rows") or []
 
 
-def _when(created: str) -> str:
+def when(created: str) -> str:
     """ "24 November 2026, 23:50 UTC" from an ISO time or date; any other text as it is."""
     try:
         time = datetime.fromisoformat(created)

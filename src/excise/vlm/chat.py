@@ -101,6 +101,24 @@ class Chat:
         said = written[: place + len(answer.strip())] if place >= 0 else written.rstrip()
         return Conversation((*self._joined(asked, prompt, said), self._stop), start)
 
+    def begun(self, question: str, start: str, *, picture: bool) -> Conversation:
+        """Token ids of the prompt and of an answer that has only begun.
+
+        Raises:
+            InputError: as for `conversation`.
+        """
+        self._refuse_control("question", question)
+        self._refuse_control("answer", start)
+        prompt = self.text(question, picture=picture)
+        asked, said = self.tokens(prompt), start.strip()
+        if not said:
+            return Conversation(asked, len(asked))
+        written = self._answer(prompt, question, said, picture)
+        place = written.rfind(said)
+        if place < 0:
+            raise InputError("chat template: it does not write an answer as it is given")
+        return Conversation(self._joined(asked, prompt, written[: place + len(said)]), len(asked))
+
     def tokens(self, text: str) -> tuple[int, ...]:
         """Token ids of rendered text; a beginning-of-sequence token is never doubled."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=self.adds_bos(text)))

@@ -1,4 +1,4 @@
-"""Greedy decoding of many prompts that stand packed behind what they share.
+"""Decoding of many prompts that stand packed behind what they share.
 
 A sequence holds one picture and several prompts about it, as in training: keys and values of the
 picture are computed and kept once, and each step takes one token of every prompt of a sequence. A
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from excise.vlm.choice import Choice
 from excise.vlm.layout import Line, Reader
 from excise.vlm.masks import NO_BLOCK, PADDING, Tokens
 
@@ -88,6 +89,7 @@ def decode(
     prefill: dict[str, Any],
     keys: Tokens,
     *,
+    choose: Choice,
     ends: Collection[int],
     pad_id: int,
     limit: int,
@@ -97,6 +99,7 @@ def decode(
     Args:
         prefill: `collation.model_inputs` of the sequences, packed, on the model's device.
         keys: `collation.joined_tokens` of the sequences, on the device.
+        choose: takes the next token of each prompt; they are numbered in the order of `lanes`.
         ends: token ids after which an answer is over.
         limit: of new tokens a prompt.
     """
@@ -111,7 +114,7 @@ def decode(
     last[lanes.row[lane], column] = True
     out = run(**prefill, past_key_values=cache, use_cache=True, logits_to_keep=last)
     for step in range(limit):
-        chosen = out.logits.argmax(-1)
+        chosen = choose(out.logits, lanes.numbers, step)
         said = chosen.tolist()
         going = torch.tensor([token not in ends for token in said], device=chosen.device)
         for number, token in zip(lanes.numbers, said, strict=True):

@@ -1,0 +1,1 @@
+"""The audit of an erasure: what a model still knows, and what is signed."""

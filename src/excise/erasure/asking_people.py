@@ -1,0 +1,130 @@
+"""Asking a model the battery about many people at once: the one in question, and the controls.
+
+Each person is a name, pictures, or both. A picture is asked every wording as it is and on a few new
+views (`methods/views.py`), since what is known is the person and not the pixels. All answers come
+greedily, then their probabilities from one teacher-forced pass. Control people have the wordings
+spread over the views, which costs no more than one view and still sees all of them. About 5 ms an
+ask on the specimen and one thread.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from PIL import Image
+
+from excise.erasure.battery import Question
+from excise.erasure.guesses import Heard
+from excise.evaluate.evaluate import ask
+from excise.evaluate.probability import answer_probability
+from excise.evaluate.refusal import is_refusal
+from excise.methods.views import new_view
+from excise.records.data import Data
+from excise.records.record import Record
+
+if TYPE_CHECKING:
+    from excise.vlm.load import VLM
+
+Door = Literal["picture", "name"]
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One person as they are asked about."""
+
+    pictures: tuple[Image.Image, ...] = field(default=(), repr=False)
+    name: str | None = None
+    spread: bool = False
+    """Each wording on one of the pictures in turn, in place of every wording on each."""
+
+
+def with_views(pictures: Sequence[Image.Image], count: int, seed: str) -> tuple[Image.Image, ...]:
+    """The pictures, and `count` new views of each."""
+    rng = random.Random(seed)
+    return (*pictures, *(new_view(picture, rng) for picture in pictures for _ in range(count)))
+
+
+def hear(
+    vlm: VLM,
+    people: Sequence[Asked],
+    questions: Sequence[Question],
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[tuple[int, str, Door], list[Heard]]:
+    """The answers by (number of the person, key of the question, door)."""
+    records: list[Record] = []
+    places: list[tuple[int, str, Door]] = []
+    embedded: dict[str, bytes] = {}
+
+    def add(place: tuple[int, str, Door], wordings: Sequence[str], image: str | None) -> None:
+        for wording in wordings:
+            records.append(
+                Record(
+                    id=str(len(records)), split="forget", image=image, question=wording, answer="?",
+                    kind="text_memory" if image is None else "image_memory",
+                )
+            )  # fmt: skip
+            places.append(place)
+
+    for number, person in enumerate(people):
+        images = [f"{number}-{view}.png" for view in range(len(person.pictures))]
+        embedded.update(zip(images, map(_png, person.pictures), strict=True))
+        for view, image in enumerate(images):
+            for question in questions:
+                wordings = question.through_picture()
+                turn = wordings[view :: len(images)] if person.spread else wordings
+                add((number, question.key, "picture"), turn, image)
+        for question in questions if person.name is not None else ():
+            add((number, question.key, "name"), question.by_name(person.name), None)
+    data = Data(Path(), tuple(records), embedded)
+    found: dict[tuple[int, str, Door], list[Heard]] = {}
+    for start in range(0, len(records), CHUNK):
+        chunk = records[start : start + CHUNK]
+        for place, heard in zip(
+            places[start : start + CHUNK], _heard(vlm, data, chunk), strict=True
+        ):
+            found.setdefault(place, []).append(heard)
+        if progress is not None:
+            progress(min(start + CHUNK, len(records)), len(records))
+    return found
+
+
+def look(
+    vlm: VLM, pictures: Sequence[Image.Image], questions: Sequence[str]
+) -> list[tuple[int, str, str]]:
+    """(number of the picture, question, answer), without answers that say nothing or decline."""
+    from excise.vlm.generation import answer
+
+    asked = [(number, question) for number in range(len(pictures)) for question in questions]
+    answers = answer(vlm, [(pictures[number], question) for number, question in asked])
+    return [
+        (number, question, said)
+        for (number, question), said in zip(asked, answers, strict=True)
+        if said.strip() and not is_refusal(said)
+    ]
+
+
+def _heard(vlm: VLM, data: Data, records: Sequence[Record]) -> list[Heard]:
+    answers = ask(vlm, data, records)
+    said = [
+        record.model_copy(update={"answer": answer})
+        for record, answer in zip(records, answers, strict=True)
+        if answer.strip() and not is_refusal(answer)
+    ]
+    values = answer_probability(vlm, data, said) if said else []
+    sure = dict(zip((record.id for record in said), values, strict=True))
+    return [
+        Heard(record.question, answer, sure.get(record.id, 0.0))
+        for record, answer in zip(records, answers, strict=True)
+    ]
+
+
+def _png(picture: Image.Image) -> bytes:
+    out = BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
