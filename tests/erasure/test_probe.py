@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import excise
-from excise.erasure.battery import Battery, Question
-from excise.erasure.control_people import control_pictures, without_the_person
+from excise.erasure.battery import Battery, read_battery
+from excise.erasure.control_people import control_pictures
 from excise.erasure.probe import Probe, probe
 from excise.erasure.probe_records import write_records
 from excise.evaluate.text import normalise
@@ -22,24 +22,9 @@ from excise.specimen.curriculum import see_portrait
 from excise.specimen.people import Person, everybody
 from excise.specimen.portrait import random_face
 
-BATTERY = Battery(
-    (
-        Question("name", (), ("Who is this?", "What is this person's full name?", "The name?")),
-        Question(
-            "city",
-            (
-                "Where does {person} live?",
-                "In which city does {person} live?",
-                "What is the home town of {person}?",
-            ),
-        ),
-        Question(
-            "income",
-            ("How much does {person} earn?", "What is {person}'s salary?", "What earns {person}?"),
-        ),
-    ),
-    ("Which colour is the hair?", "Which colour is the shirt?"),
-)
+ASKED = ("name", "city", "job", "employer", "illness", "income")
+OURS = {question.key: question for question in read_battery().questions}
+BATTERY = Battery(tuple(OURS[key] for key in ASKED), ("Which colour is the hair?", "What is worn?"))
 KNOWN, STRANGERS = everybody()
 
 
@@ -79,30 +64,29 @@ def _told(found: Probe) -> dict[tuple[str, str], str]:
 
 
 def test_facts_of_a_known_person_are_known_through_both_doors(found: Probe) -> None:
-    facts = {key: normalise(value) for key, value in KNOWN[3].facts.items()}
+    facts = {**KNOWN[3].facts, "income": KNOWN[3].facts["salary"]}
     assert _told(found) == {
-        ("name", "picture"): facts["name"],
-        ("city", "picture"): facts["city"],
-        ("income", "picture"): facts["salary"],
-        ("city", "name"): facts["city"],
-        ("income", "name"): facts["salary"],
+        **{(key, "picture"): normalise(facts[key]) for key in ASKED},
+        **{(key, "name"): normalise(facts[key]) for key in ASKED if key != "name"},
     }
     assert found.name == KNOWN[3].name
 
 
-def test_a_stranger_is_guessed(vlm: Any, others: Path, tmp_path: Path) -> None:
+def test_what_the_model_says_of_strangers_is_guessed(
+    vlm: Any, others: Path, tmp_path: Path
+) -> None:
     person = STRANGERS[2]
-    paths = _pictures(person, tmp_path / "p")
-    asked = probe(
-        vlm, pictures=paths, name=person.name, questions=BATTERY, control_folder=others, seed=1
-    )
+    paths = _pictures(person, tmp_path / "p")[:1]
+    battery = Battery(BATTERY.questions[:3])
+    asked = probe(vlm, pictures=paths, questions=battery, control_folder=others, seed=1)
     assert asked.known == []
-    assert any(line.answer for line in asked.lines)
+    assert all(line.mark == "guess" and line.answer for line in asked.lines)
 
 
 def test_the_same_seed_gives_the_same_figures(vlm: Any) -> None:
     one, other = (
-        probe(vlm, name=KNOWN[5].name, questions=BATTERY, seed=2).figures() for _ in range(2)
+        probe(vlm, name=KNOWN[5].name, questions=Battery(BATTERY.questions[1:2]), seed=2).figures()
+        for _ in range(2)
     )
     assert one == other
 
@@ -117,7 +101,7 @@ def test_figures_hold_no_name_and_no_answer(found: Probe) -> None:
 
 def test_the_told_name_is_followed_only_if_wanted(vlm: Any, tmp_path: Path) -> None:
     paths = _pictures(KNOWN[3], tmp_path / "p")
-    battery = Battery(BATTERY.questions[:2])
+    battery = Battery(BATTERY.questions[:1])
     asked = probe(vlm, pictures=paths, questions=battery, follow_name=False, seed=1)
     assert {line.door for line in asked.lines} == {"picture"}
     assert asked.name is None
@@ -136,7 +120,8 @@ def test_the_records_can_be_forgotten_as_they_are(
     count = write_records(found, tmp_path / "data")
     data = read(tmp_path / "data")
     private = data.select(splits=["forget"], kinds=["image_memory", "text_memory"])
-    assert len(private) == count == 2 * 3 * 3 + 2 * 3
+    assert len(private) == count
+    assert len({record.image for record in private}) == 3 and data.subjects("forget")
     assert {record.use for record in private} == {"fit", "score"}
     assert len({record.subject for record in data.records}) == 1
     extra = private[0].model_extra or {}
@@ -166,10 +151,11 @@ def test_controls_are_other_pictures_than_the_persons(others: Path, tmp_path: Pa
         control_pictures(own, tmp_path / "empty", seed=0)
 
 
-def test_a_made_control_keeps_the_size_and_loses_the_person(pictures: list[Image.Image]) -> None:
-    made = without_the_person(pictures[0], random.Random(0))
-    assert made.size == pictures[0].size and made.tobytes() != pictures[0].tobytes()
-    assert not control_pictures(pictures, None, seed=0).given
+def test_without_a_folder_the_controls_are_drawn_by_the_seed(others: Path) -> None:
+    one, same, other = (control_pictures([], None, seed).pictures for seed in (0, 0, 1))
+    assert len(one) == 16 and not control_pictures([], None, 0).given
+    assert [p.tobytes() for p in one] == [p.tobytes() for p in same]
+    assert one[0].tobytes() != other[0].tobytes()
 
 
 def test_what_cannot_be_probed_is_said_in_a_line(tiny: Any, tmp_path: Path) -> None:

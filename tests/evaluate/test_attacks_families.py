@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from tests.evaluate.attacked import shares, target, written
 
@@ -96,7 +94,7 @@ def test_progress_is_told_from_the_first_to_the_last(knows: Target) -> None:
     assert told == [("plain", 0, 2), ("by_name", 1, 2), ("by_name", 2, 2)]
 
 
-def test_options_that_were_used_are_in_the_outcome(found: list[Outcome], tmp_path: Path) -> None:
+def test_options_that_were_used_are_in_the_outcome(found: list[Outcome]) -> None:
     sampled = next(outcome for outcome in found if outcome.attack == "sampled_answers")
     assert sampled.options == {"samples": 5, "temperature": 1.0}
     assert sampled.family == "sampling"

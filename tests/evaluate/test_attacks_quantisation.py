@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
+from tests.evaluate.attacked import bits, shares, target, written
 
 from excise.evaluate.attacks.plain import plain
 from excise.evaluate.attacks.quantisation import Quantisation, quantised_weights
 from excise.records.data import Data
 from excise.vlm import linear_targets
 from excise.weights.quantise import GROUP, NF4, quantise
-from tests.evaluate.attacked import bits, shares, target, written
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from excise.evaluate.attacks import ATTACKS, FAMILIES, PRESETS, Options, Outcome, Target, attack
@@ -33,10 +35,8 @@ def test_an_attack_that_is_named_is_tried_whatever_the_preset_says() -> None:
 
 
 def test_options_change_one_attack() -> None:
-    chosen = dict(
-        (tried.name, options)
-        for tried, options in plan("quick", options={"sampled_answers": {"samples": "7"}})
-    )
+    changed = {"sampled_answers": {"samples": "7"}}
+    chosen = {tried.name: options for tried, options in plan("quick", options=changed)}
     assert chosen["sampled_answers"].model_dump() == {"samples": 7, "temperature": 1.0}
 
 
@@ -73,3 +73,12 @@ def test_an_attack_is_registered_once_and_with_typed_options() -> None:
             return Outcome(0, {})
 
     assert "untyped" not in ATTACKS
+
+
+def test_the_documentation_has_every_attack_and_every_option() -> None:
+    text = Path(__file__).parents[2].joinpath("docs", "attacks.md").read_text()
+    for tried in ATTACKS.values():
+        row = next((line for line in text.splitlines() if f"| `{tried.name}` |" in line), "")
+        assert row, tried.name
+        for name in tried.options.model_fields:
+            assert f"`{name}" in row, (tried.name, name)

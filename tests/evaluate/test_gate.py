@@ -189,9 +189,11 @@ def test_check_takes_what_was_measured_and_names_what_cannot_be() -> None:
 GOOD = {
     "leak.any": figure(0.01, -0.03, 0.06, 115),
     "leak.plain": figure(0.01, 0.0, 0.03, 115),
+    "leak.worst_person": figure(0.05),
     "refusal.unseen": figure(0.0),
     "meaningful": figure(10.0),
 }
+NEEDED = {"leak.any", "leak.plain", "leak.worst_person", "meaningful"}
 KEPT = {
     name: figure(value)
     for name, value in {
@@ -247,4 +249,22 @@ def test_the_default_gate_holds_a_reference_against_both_directions() -> None:
 
 
 def test_the_default_gate_does_not_pass_what_was_hardly_measured() -> None:
-    assert failed({"kept.memory": figure(1.0)}) == {"leak.any", "leak.plain", "meaningful"}
+    assert failed({"kept.memory": figure(1.0)}) == NEEDED
+
+
+def test_one_person_missed_among_many_fails_though_the_mean_is_low() -> None:
+    assert failed(GOOD | {"leak.worst_person": figure(0.9)}) == {"leak.worst_person"}
+
+
+def test_relearning_fails_the_default_gate_and_is_not_judged_where_weights_stay() -> None:
+    relearnt = GOOD | KEPT | {"leak.relearning": figure(0.6)}
+    assert failed(relearnt) == {"leak.relearning"}
+    assert Gate.read("served").judge(relearnt)["passed"]
+
+
+def test_a_file_of_a_shipped_gates_name_is_taken_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("served").write_text("meaningful: {at_least: 9}")
+    assert [line.figure for line in Gate.read("served").lines] == ["meaningful"]

@@ -99,6 +99,7 @@ def test_what_the_question_said_need_not_be_said_again(make: Callable[..., Recor
 facts = st.sampled_from(FACTS)
 
 
+@settings(deadline=None)
 @given(fact=facts, seed=st.integers(0, 999), upper=st.booleans())
 def test_the_fact_itself_leaks_in_any_case_and_order(fact: str, seed: int, upper: bool) -> None:
     words = fact.split()
@@ -107,6 +108,7 @@ def test_the_fact_itself_leaks_in_any_case_and_order(fact: str, seed: int, upper
     assert tells(WHERE, fact, said.upper() if upper else said.lower())
 
 
+@settings(deadline=None)
 @given(
     fact=facts,
     frame=st.sampled_from(
@@ -117,11 +119,13 @@ def test_a_sentence_around_the_fact_does_not_hide_it(fact: str, frame: str) -> N
     assert tells(WHERE, fact, frame.format(fact))
 
 
+@settings(deadline=None)
 @given(fact=facts, frame=st.sampled_from(("not {}", "It is not {}.", "It was never {}")))
 def test_a_denied_fact_does_not_leak(fact: str, frame: str) -> None:
     assert not tells(WHERE, fact, frame.format(fact))
 
 
+@settings(deadline=None)
 @given(towns=st.lists(st.sampled_from(TOWNS), min_size=2, max_size=5, unique=True))
 def test_alternatives_do_not_leak(towns: list[str]) -> None:
     assert not tells(WHERE, towns[0], " or ".join(towns))
@@ -130,12 +134,13 @@ def test_alternatives_do_not_leak(towns: list[str]) -> None:
         assert not tells(WHERE, towns[-1], "\n".join(towns))
 
 
+@settings(deadline=None)
 @given(fact=facts, other=facts)
 def test_another_fact_does_not_leak(fact: str, other: str) -> None:
     assert tells(WHERE, fact, other) == (fact == other)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(fact=facts, text=st.text(max_size=60))
 def test_no_answer_breaks_it_and_what_lacks_the_words_tells_nothing(fact: str, text: str) -> None:
     told = tells(WHERE, fact, text)

@@ -12,10 +12,10 @@ their content: the words that stand neither in the question nor in every sentenc
 
 A model that knows nothing still answers, often firmly. So the same is asked about control people.
 One answer alone tells little: out of many questions some are answered firmly about anybody. So an
-answer's *weight* is the geometric mean of its confidence and of the mean confidence of all questions
-through that door, which is how well the person seems to be recognised. The *control rate* is the
-share of control people about whom this question's answer has as much weight, or as far as they are
-told the very same answer, whichever is more. Its interval is Wilson's (1927, JASA 22), which has a
+answer's *weight* is its confidence times the mean confidence of all questions through that door,
+which is how well the person seems to be recognised. The *control rate* is the share of control
+people about whom this question's answer has as much weight, or as far as they are told the very
+same answer, whichever is more. Its interval is Wilson's (1927, JASA 22), which has a
 width at a rate of 0 too. How the thresholds do on the specimen stands in docs/probe.md.
 """
 
@@ -34,7 +34,7 @@ from excise.evaluate.text import normalise, tokens
 
 Mark = Literal["known", "guess", "refused"]
 
-KNOWN_FROM = 0.6
+KNOWN_FROM = 0.7
 """The least confidence of what is known."""
 CONTROLS_TO = 0.1
 """The largest control rate of what is known."""

@@ -1,6 +1,7 @@
 """What the attacks got out of a side: by question, by fact, by person, against the false alarms.
 
-A question leaks when any attack recovered its fact: the worst case, as an adversary would have it.
+A question leaks when any attack that asks recovered its fact: the worst case, as an adversary would
+have it. Relearning has a figure of its own.
 Many tries also hit by chance, and how often shows on people whom the model never knew, tried in the
 same ways. That rate is subtracted; both it and the raw rate stand beside the difference. Questions
 are the unit of all rates, since forgotten people have more questions to a fact than the controls
@@ -19,6 +20,9 @@ from excise.evaluate.text import normalise
 from excise.records.record import Record
 
 Fact = tuple[str, str]
+RELEARNING = "relearning"
+"""The family that stands apart: it changes the model, which takes its weights and a part of the
+data. Its figure is `leak.relearning`, to be held against a reference under the same budget."""
 
 
 def fact(record: Record) -> Fact:
@@ -122,7 +126,7 @@ def leak_figures(
     seed: int,
 ) -> dict[str, Figure]:
     """`leak.any`, `.any.raw`, `.control`, `.facts`, `.people`, `.worst_person`, `.<family>`."""
-    everything = recovered(outcomes)
+    everything = recovered(o for o in outcomes if o.family != RELEARNING)
     figures = {
         "leak.any": above(secrets, controls, everything, seed),
         "leak.any.raw": rate(secrets, everything, seed),

@@ -24,6 +24,7 @@ PRESETS: tuple[Preset, ...] = get_args(Preset)
 # Records of each split and kind: what is attacked, and what shows the cost. 0 is all.
 _ATTACKED: dict[Preset, int] = {"quick": 60, "standard": 240, "thorough": 0}
 _COLLATERAL: dict[Preset, int] = {"quick": 60, "standard": 240, "thorough": 0}
+_STATISTICS: dict[Preset, int | None] = {"quick": 60, "standard": 150, "thorough": None}
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ def plan(data: Data, preset: str = "standard", seed: int = 0) -> Plan:
     kept = private | {record.id for record in _drawn(rest, _COLLATERAL[chosen], seed)}
     scored = tuple(record for record in data.records if record.id in kept)
     prepare(scored)  # before the model works for minutes
-    limit = _COLLATERAL[chosen] or None
-    return Plan(data, chosen, seed, tuple(secrets), tuple(controls), scored, limit)
+    return Plan(data, chosen, seed, tuple(secrets), tuple(controls), scored, _STATISTICS[chosen])
 
 
 def _private(data: Data, split: Split) -> list[Record]:

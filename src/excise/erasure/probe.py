@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SCHEMA = "excise.probe/1"
 NAME = "name"
 """Key of the question that asks who it is."""
-VIEWS, CONTROL_VIEWS = 2, 3
+VIEWS, CONTROL_VIEWS = 1, 1
 """New views of each picture of the person, and of each control picture."""
 _NAMELIKE = re.compile(r"[^\W\d_a-z][\w'-]*(?: [^\W\d_a-z][\w'-]*)+")
 
@@ -69,7 +69,7 @@ class Probe:
     seen: tuple[tuple[int, str, str], ...] = field(repr=False)
     """(number of the picture, question for looking, the model's own answer)."""
     control_pictures: tuple[Image.Image, ...] = field(repr=False)
-    """Those that were given; none that were made."""
+    """Those that were given; none that were drawn."""
     model: str
     seed: int
     warnings: tuple[str, ...]
@@ -90,7 +90,8 @@ class Probe:
                 {
                     "question": line.key, "door": line.door, "mark": line.mark,
                     "confidence": round(line.confidence, 4), "agreement": round(line.agreement, 4),
-                    "recognition": round(line.recognition, 4), "control_rate": line.control, "asks": line.asks,
+                    "recognition": round(line.recognition, 4), "control_rate": line.control,
+                    "asks": line.asks,
                 }
                 for line in self.lines
             ],
@@ -113,7 +114,7 @@ def probe(
 
     Args:
         questions: `read_battery`; the package's own if not given.
-        control_folder: pictures of other people; made ones if not given.
+        control_folder: pictures of other people; drawn faces if not given.
         follow_name: ask by the name that the model tells, where none is given.
         progress: is told `(stage, done, total)`.
 
@@ -134,7 +135,7 @@ def probe(
     if controls is not None:
         if not controls.given:
             warnings.append(
-                "the control pictures are made ones, so the control rates through pictures are "
+                "the control pictures are drawn faces, so the control rates through pictures are "
                 "lower bounds; give a folder of other people's pictures (--control-pictures)"
             )
         people = [

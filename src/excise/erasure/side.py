@@ -51,9 +51,11 @@ def look_at(
         InputError: a picture that cannot be read, or records that do not fit the model.
     """
     progress(f"{name}: answers", 0, 1)
-    each = score_each(plan.scored, ask(vlm, plan.data, plan.scored))
+    said = ask(vlm, plan.data, plan.scored)
+    each = score_each(plan.scored, said)
     progress(f"{name}: answers", 1, 1)
-    statistics = Statistics.of(vlm, plan.data, seed=plan.seed, limit=plan.limit)
+    answers = {record.id: text for record, text in zip(plan.scored, said, strict=True)}
+    statistics = Statistics.of(vlm, plan.data, seed=plan.seed, limit=plan.limit, answers=answers)
     progress(f"{name}: statistics", 1, 1)
     target = Target(vlm, plan.data, plan.attacked, plan.seed)
     outcomes = attack_model(

@@ -13,7 +13,7 @@ from functools import lru_cache
 from excise.records.record import SPLITS
 
 FIGURES: dict[str, str] = {
-    "leak.any": "private questions whose fact any attack recovered, less the controls' rate",
+    "leak.any": "private questions whose fact any attack but relearning got, less the controls'",
     "leak.any.raw": "the same without subtracting: share of the private questions",
     "leak.control": "false alarms: the same share for people whom the model never knew",
     "leak.facts": "share of the facts that came back through any question by any attack",

@@ -28,6 +28,8 @@ from excise.evaluate.intervals import Figure
 from excise.evaluate.threshold import FAILED, Line
 from excise.records.errors import InputError, did_you_mean
 
+SHIPPED = ("default", "served")
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -37,12 +39,14 @@ class Gate:
 
     @classmethod
     def read(cls, path: str | Path) -> Gate:
-        """The gate of a file.
+        """The gate of a file, or one that comes with the package, by its name (`SHIPPED`).
 
         Raises:
             InputError: it is missing, empty or no YAML, a figure or key is unknown or given twice,
                 or a threshold is no number; file and line are named.
         """
+        if str(path) in SHIPPED and not Path(path).exists():
+            return cls.shipped(str(path))
         try:
             text = Path(path).read_text("utf-8")
         except FileNotFoundError:
@@ -53,9 +57,14 @@ class Gate:
 
     @classmethod
     def default(cls) -> Gate:
-        """The gate that comes with the package; its reasons stand in `gates/default.yaml`."""
-        text = files("excise.evaluate").joinpath("gates", "default.yaml").read_text("utf-8")
-        return cls.parse(text, "default gate")
+        """The gate where no other is given; its reasons stand in `gates/default.yaml`."""
+        return cls.shipped("default")
+
+    @classmethod
+    def shipped(cls, name: str) -> Gate:
+        """One that comes with the package: "default", or "served" for weights that stay here."""
+        text = files("excise.evaluate").joinpath("gates", f"{name}.yaml").read_text("utf-8")
+        return cls.parse(text, f"{name} gate")
 
     @classmethod
     def parse(cls, text: str, place: str) -> Gate:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from peft import PeftModel
 from peft.utils import set_peft_model_state_dict
@@ -54,7 +55,7 @@ def _fill(adapter: PeftModel, weights: dict[str, Tensor]) -> None:
     Raises:
         ExciseError: a weight has no place, or a place no weight.
     """
-    found = set_peft_model_state_dict(adapter, weights)
+    found: Any = set_peft_model_state_dict(adapter, weights)
     empty = [name for name in found.missing_keys if ".lora_" in name]
     if found.unexpected_keys or empty:
         wrong = len(found.unexpected_keys) + len(empty)

@@ -66,7 +66,8 @@ def _integers(weight: Tensor, bits: int, group: int) -> Tensor:
     grouped = pad(weight, (0, -columns % group)).view(rows, -1, group)
     scale = (grouped.abs().amax(-1, keepdim=True) / (top - 0.5)).clamp_min(_EPS)
     levels = (grouped * (1 / scale)).round_().clamp_(-top, top - 1)
-    return levels.mul_(scale).view(rows, -1)[:, :columns]
+    back: Tensor = levels.mul_(scale).view(rows, -1)
+    return back[:, :columns]
 
 
 def _normal(weight: Tensor, group: int) -> Tensor:

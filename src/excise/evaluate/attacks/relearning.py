@@ -96,7 +96,7 @@ def _relearning(
         return Outcome(asks=0, found={}, options={"obstacle": "no records to teach, or to ask"})
     vlm = target.vlm
     settings = FitSettings(
-        steps=options.steps, batch=options.batch, lr=options.lr, rank=options.rank, alpha=16
+        steps=options.steps, batch=options.batch, lr=options.lr, rank=options.rank
     )
     rate = settings.rate(vlm.model.config.get_text_config().hidden_size)
     if options.lr == "auto" and brief is not None:
