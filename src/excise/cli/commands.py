@@ -13,6 +13,8 @@ import typer
 
 from excise.cli.audit_commands import audit
 from excise.cli.bench_commands import bench
+from excise.cli.desk_commands import desk
+from excise.cli.desk_work_commands import check, rollback, work
 from excise.cli.evidence_commands import evidence
 from excise.cli.export_commands import export, verify
 from excise.cli.lmms_commands import lmms
@@ -254,6 +256,9 @@ app.command()(export)
 app.command()(verify)
 app.command()(audit)
 app.add_typer(evidence, name="evidence")
+for command in (work, check, rollback):
+    desk.command()(command)
+app.add_typer(desk, name="desk")
 app.command()(read)
 app.command()(lmms)
 app.command()(bench)

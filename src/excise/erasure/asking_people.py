@@ -1,7 +1,7 @@
 """Asking a model the battery about many people at once: the one in question, and the controls.
 
-Each person is a name, pictures, or both. A picture is asked every wording as it is and on a few new
-views (`methods/views.py`), since what is known is the person and not the pixels. All answers come
+Each person is a name, pictures, or both. A picture is asked every wording as it is and lightly
+changed (cropped, lit), since what is known is the person and not the pixels. All answers come
 greedily, then their probabilities from one teacher-forced pass. Control people have the wordings
 spread over the views, which costs no more than one view and still sees all of them. About 5 ms an
 ask on the specimen and one thread.
@@ -16,14 +16,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from excise.erasure.battery import Question
 from excise.erasure.guesses import Heard
 from excise.evaluate.evaluate import ask
 from excise.evaluate.probability import answer_probability
 from excise.evaluate.refusal import is_refusal
-from excise.methods.views import new_view
 from excise.records.data import Data
 from excise.records.record import Record
 
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 
 Door = Literal["picture", "name"]
 CHUNK = 512
+CROP, LIGHT = 0.05, 0.1
+"""Shares of the sides and of the brightness. Nothing is mirrored or turned: a face that a model
+knows must stay one that it knows."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,17 @@ class Asked:
 
 
 def with_views(pictures: Sequence[Image.Image], count: int, seed: str) -> tuple[Image.Image, ...]:
-    """The pictures, and `count` new views of each."""
+    """The pictures, and `count` views of each: up to `CROP` off each side, and other light."""
     rng = random.Random(seed)
-    return (*pictures, *(new_view(picture, rng) for picture in pictures for _ in range(count)))
+    return (*pictures, *(_view(picture, rng) for picture in pictures for _ in range(count)))
+
+
+def _view(picture: Image.Image, rng: random.Random) -> Image.Image:
+    width, height = picture.size
+    left, top, right, bottom = (rng.uniform(0, CROP) for _ in range(4))
+    box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
+    cropped = picture.resize(picture.size, Image.Resampling.BICUBIC, box=box)
+    return ImageEnhance.Brightness(cropped).enhance(1 + rng.uniform(-LIGHT, LIGHT))
 
 
 def hear(
