@@ -63,12 +63,7 @@ def audit(
     from excise.cli.audit_table import show_audit
     from excise.cli.progress import progress
     from excise.erasure.conduct import Wanted, conduct
-    from excise.records.errors import InputError
 
-    if model is None:
-        raise InputError(
-            "--model is missing: the checkpoint that the run was made for, or is asked"
-        )
     wanted = Wanted(
         data=data,
         out=out,

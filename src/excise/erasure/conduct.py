@@ -76,8 +76,9 @@ def conduct(wanted: Wanted, *, page: Page, progress: Progress | None = None) -> 
     gate = Gate.default() if wanted.gate is None else Gate.read(wanted.gate)
     run = None if wanted.run is None else Run.load(wanted.run)
     general = _named(wanted.general)
+    source = _base(wanted.model, run)
     key = signing_key(wanted.key)
-    vlm = load(_base(wanted.model, run), **wanted.loading)
+    vlm = load(source, **wanted.loading)
     if run is not None:
         run.require_hash(vlm.weights_hash, vlm.source)
     before = _loaded(wanted.before, vlm, wanted)
