@@ -110,7 +110,7 @@ def test_the_told_name_is_followed_only_if_wanted(vlm: Any, tmp_path: Path) -> N
 def test_another_name_than_the_given_one_is_noted(vlm: Any, tmp_path: Path) -> None:
     paths = _pictures(KNOWN[3], tmp_path / "p")
     battery = Battery(BATTERY.questions[:1])
-    asked = probe(vlm, pictures=paths, name=STRANGERS[0].name, questions=battery, seed=1)
+    asked = probe(vlm, pictures=paths, name=STRANGERS[0].name, questions=battery, seed=2)
     assert any("another name" in warning for warning in asked.warnings)
 
 
@@ -121,11 +121,11 @@ def test_the_records_can_be_forgotten_as_they_are(
     data = read(tmp_path / "data")
     private = data.select(splits=["forget"], kinds=["image_memory", "text_memory"])
     assert len(private) == count
-    assert len({record.image for record in private}) == 3 and data.subjects("forget")
+    assert {record.image for record in private} == {"images/0.png", "images/1.png", None}
     assert {record.use for record in private} == {"fit", "score"}
     assert len({record.subject for record in data.records}) == 1
     extra = private[0].model_extra or {}
-    assert extra["mark"] == "known" and extra["confidence"] > 0.5 and extra["control_rate"] <= 0.1
+    assert extra["mark"] == "known" and extra["confidence"] >= 0.7 and extra["control_rate"] <= 0.2
     seen = data.select(kinds=["image_understanding"])
     assert seen and all(record.answer for record in seen)
     assert len([*(tmp_path / "data" / "anchors").iterdir()]) == 16

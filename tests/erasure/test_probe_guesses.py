@@ -59,9 +59,11 @@ def test_a_list_that_happens_to_hold_the_answer_does_not_agree() -> None:
 
 def test_what_controls_are_told_as_firmly_is_a_guess() -> None:
     sure = _belief(*[("Riga", 0.95)] * 4)
-    firm = [(_belief(*[(town, 0.96)] * 4), 0.9) for town in ("Lyon", "Ghent", "Graz")]
-    unsure = [(_belief(("Lyon", 0.3), ("Graz", 0.4), ("Ghent", 0.2), ("Pecs", 0.3)), 0.2)] * 17
-    assert control_rate(sure, 0.9, [*firm, *unsure])["mean"] == pytest.approx(0.15)
+    firm = [
+        (_belief(*[(town, 0.96)] * 4), 0.9) for town in ("Lyon", "Ghent", "Graz", "Pecs", "Bari")
+    ]
+    unsure = [(_belief(("Lyon", 0.3), ("Graz", 0.4), ("Ghent", 0.2), ("Pecs", 0.3)), 0.2)] * 15
+    assert control_rate(sure, 0.9, [*firm, *unsure])["mean"] == pytest.approx(0.25)
     assert mark(sure, control_rate(sure, 0.9, [*firm, *unsure])) == "guess"
     assert mark(sure, control_rate(sure, 0.9, unsure)) == "known"
 

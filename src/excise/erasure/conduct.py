@@ -63,7 +63,7 @@ def conduct(wanted: Wanted, *, page: Page, progress: Progress | None = None) -> 
     Raises:
         InputError: see `audit`; the folder exists and is not empty; the key is no key.
     """
-    from excise.erasure.signing import signing_key
+    from excise.erasure.signing import own_key_file, signing_key
 
     if wanted.out.is_dir() and any(wanted.out.iterdir()):
         raise InputError(f"{wanted.out}: exists and is not empty, expected a new or empty folder")
@@ -77,8 +77,10 @@ def conduct(wanted: Wanted, *, page: Page, progress: Progress | None = None) -> 
     run = None if wanted.run is None else Run.load(wanted.run)
     general = _named(wanted.general)
     source = _base(wanted.model, run)
-    key = signing_key(wanted.key)
+    there = wanted.key is not None or own_key_file().exists()
+    key = signing_key(wanted.key) if there else None
     vlm = load(source, **wanted.loading)
+    key = key or signing_key()  # made only when the input is right
     if run is not None:
         run.require_hash(vlm.weights_hash, vlm.source)
     before = _loaded(wanted.before, vlm, wanted)

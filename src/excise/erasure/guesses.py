@@ -36,7 +36,7 @@ Mark = Literal["known", "guess", "refused"]
 
 KNOWN_FROM = 0.7
 """The least confidence of what is known."""
-CONTROLS_TO = 0.1
+CONTROLS_TO = 0.2
 """The largest control rate of what is known."""
 _Z = 1.959964
 _EMPTY = frozenset(
