@@ -14,6 +14,7 @@ import typer
 from excise.cli.audit_commands import audit
 from excise.cli.bench_commands import bench
 from excise.cli.desk_commands import desk
+from excise.cli.desk_serve_commands import key, serve
 from excise.cli.desk_work_commands import check, rollback, work
 from excise.cli.evidence_commands import evidence
 from excise.cli.export_commands import export, verify
@@ -256,8 +257,9 @@ app.command()(export)
 app.command()(verify)
 app.command()(audit)
 app.add_typer(evidence, name="evidence")
-for command in (work, check, rollback):
+for command in (work, check, rollback, serve):
     desk.command()(command)
+desk.add_typer(key, name="key")
 app.add_typer(desk, name="desk")
 app.command()(read)
 app.command()(lmms)

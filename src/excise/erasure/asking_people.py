@@ -89,8 +89,9 @@ def hear(
                 wordings = question.through_picture()
                 turn = wordings[view :: len(images)] if person.spread else wordings
                 add((number, question.key, "picture"), turn, image)
-        for question in questions if person.name is not None else ():
-            add((number, question.key, "name"), question.by_name(person.name), None)
+        if person.name is not None:
+            for question in questions:
+                add((number, question.key, "name"), question.by_name(person.name), None)
     data = Data(Path(), tuple(records), embedded)
     found: dict[tuple[int, str, Door], list[Heard]] = {}
     for start in range(0, len(records), CHUNK):
