@@ -43,11 +43,13 @@ $(FAMILIES): constraints.txt | $(STAMP)
 demo: $(STAMP)
 	$(BIN)/excise demo --out excise-demo
 
-# Two processes, one with torchvision and one without; both run, and either fails the target.
-# pytest ends with 5 where PYTEST_ARGS leave none of the families' tests.
+# Two runs, one with torchvision and one without; both run, and either fails the target. Each has a
+# worker a core, a file of tests going to one worker, and a thread a worker. pytest ends with 5 where
+# PYTEST_ARGS leave none of the families' tests.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 test: $(STAMP) $(FAMILIES)
-	@$(BIN)/python -m pytest tests/families $(PYTEST_ARGS); families=$$?; \
-	$(BIN)/python -m pytest $(PYTEST_ARGS) && { [ $$families -eq 0 ] || [ $$families -eq 5 ]; }
+	@$(PYTEST) tests/families $(PYTEST_ARGS); families=$$?; \
+	$(PYTEST) $(PYTEST_ARGS) && { [ $$families -eq 0 ] || [ $$families -eq 5 ]; }
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -76,7 +76,12 @@ def small(place: Path) -> Small:
     write_json(export / "export.json", {"run": RUN})
     write_text(export / "model.safetensors", "more weights" * 9)
     read_data = read(data)
-    figures = {"leak.any": figure(0.01), "leak.plain": figure(0.0), "meaningful": figure(10.0)}
+    figures = {
+        "leak.any": figure(0.01),
+        "leak.plain": figure(0.0),
+        "leak.worst_person": figure(0.05),
+        "meaningful": figure(10.0),
+    }
     audit: dict[str, Any] = {
         "schema": "excise.audit/1",
         "model": {"name": "original", "weights_hash": "ab" * 32},

@@ -13,8 +13,9 @@ from PIL import Image
 import excise
 from excise.erasure.battery import Battery, read_battery
 from excise.erasure.control_people import control_pictures
-from excise.erasure.probe import Probe, probe
+from excise.erasure.probe import probe
 from excise.erasure.probe_records import write_records
+from excise.erasure.probe_result import Probe
 from excise.evaluate.text import normalise
 from excise.records.errors import InputError
 from excise.records.reading import read

@@ -14,7 +14,7 @@ import typer
 from excise.cli.loading import arguments, loads
 
 if TYPE_CHECKING:
-    from excise.erasure.probe import Line, Probe
+    from excise.erasure.probe_result import Line, Probe
 
 
 @loads

@@ -49,7 +49,7 @@ _EMPTY = frozenset(
 
 @dataclass(frozen=True)
 class Heard:
-    """One answer, and its own probability in [0, 1] (0 for one that says nothing)."""
+    """One answer, and its own probability in [0, 1]; 0 for one that is not the commonest."""
 
     question: str
     answer: str
@@ -78,9 +78,7 @@ class Belief:
 def belief(heard: Sequence[Heard]) -> Belief:
     """The commonest answer and how sure it is."""
     said = [h.content for h in heard]
-    chosen = max(
-        dict.fromkeys(said), key=lambda c: (bool(c), _support(said, c), len(c)), default=frozenset()
-    )
+    chosen = commonest(said)
     refused = sum(is_refusal(h.answer) for h in heard)
     if not chosen:
         return Belief(chosen, "", 0.0, 0.0, refused / max(1, len(heard)), tuple(heard))
@@ -94,6 +92,13 @@ def belief(heard: Sequence[Heard]) -> Belief:
         confidence=sum(h.probability for h in same) / answered,
         refused=refused / len(heard),
         heard=tuple(heard),
+    )
+
+
+def commonest(said: Sequence[frozenset[str]]) -> frozenset[str]:
+    """The content that most answers have, the fullest of equally common ones; empty if all are."""
+    return max(
+        dict.fromkeys(said), key=lambda c: (bool(c), _support(said, c), len(c)), default=frozenset()
     )
 
 

@@ -7,96 +7,34 @@ the model tells the person's name from the pictures, the battery is asked by tha
 memory behind one door is often behind the other.
 
 Answers are kept in the `Probe` and nowhere else; `Probe.figures` has none of them. On the specimen,
-with one thread, two pictures and a name take about 20 s.
+with one thread of a busy machine, two pictures and a name take about 30 s.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from excise.erasure.asking_people import Asked, Door, hear, look, with_views
 from excise.erasure.battery import Battery, Question, read_battery
 from excise.erasure.control_people import control_names, control_pictures
-from excise.erasure.guesses import Belief, Mark, belief, content, control_rate, mark, recognition
-from excise.evaluate.intervals import Figure
+from excise.erasure.guesses import Belief, belief, content, control_rate, mark, recognition
+from excise.erasure.probe_result import Line, Probe
 from excise.records.errors import InputError
 from excise.records.pictures import decode_picture
 
 if TYPE_CHECKING:
     from excise.vlm.load import VLM
 
-SCHEMA = "excise.probe/1"
 NAME = "name"
 """Key of the question that asks who it is."""
 VIEWS, CONTROL_VIEWS = 1, 1
 """New views of each picture of the person, and of each control picture."""
 _NAMELIKE = re.compile(r"[^\W\d_a-z][\w'-]*(?: [^\W\d_a-z][\w'-]*)+")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One question through one door: what came of it."""
-
-    key: str
-    door: Door
-    mark: Mark
-    confidence: float
-    agreement: float
-    recognition: float
-    """Mean confidence of all questions through this door."""
-    control: Figure
-    asks: int
-    wordings: tuple[str, ...] = field(repr=False)
-    answer: str = field(repr=False)
-    content: frozenset[str] = field(repr=False)
-    """What the answer says beyond its question."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What came of probing one person."""
-
-    lines: tuple[Line, ...]
-    pictures: tuple[Image.Image, ...] = field(repr=False)
-    name: str | None = field(repr=False)
-    """As given, or else as the model told it."""
-    seen: tuple[tuple[int, str, str], ...] = field(repr=False)
-    """(number of the picture, question for looking, the model's own answer)."""
-    control_pictures: tuple[Image.Image, ...] = field(repr=False)
-    """Those that were given; none that were drawn."""
-    model: str
-    seed: int
-    warnings: tuple[str, ...]
-
-    @property
-    def known(self) -> list[Line]:
-        """What the model knows, through either door."""
-        return [line for line in self.lines if line.mark == "known"]
-
-    def figures(self) -> dict[str, Any]:
-        """The JSON of it (schema `excise.probe/1`): marks and figures, no name and no answer."""
-        return {
-            "schema": SCHEMA,
-            "model": Path(self.model).name,
-            "seed": self.seed,
-            "pictures": len(self.pictures),
-            "lines": [
-                {
-                    "question": line.key, "door": line.door, "mark": line.mark,
-                    "confidence": round(line.confidence, 4), "agreement": round(line.agreement, 4),
-                    "recognition": round(line.recognition, 4), "control_rate": line.control,
-                    "asks": line.asks,
-                }
-                for line in self.lines
-            ],
-            "warnings": [*self.warnings],
-        }  # fmt: skip
 
 
 def probe(

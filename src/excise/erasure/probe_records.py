@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from excise.erasure.probe import Line, Probe
+from excise.erasure.probe_result import Line, Probe
 from excise.records.errors import InputError
 from excise.records.pseudonym import pseudonym
 from excise.records.record import Record, Use

@@ -26,6 +26,7 @@ from excise.desk.work.releasing import publish_release, record_health
 from excise.desk.work.settings import ModelSettings, model_settings
 from excise.desk.work.together import together
 from excise.erasure.signing import signing_key
+from excise.evaluate.attacks.run import plan as attacks
 from excise.evaluate.gate import Gate
 from excise.records.reading import read
 from excise.vlm.load import VLM, load
@@ -56,6 +57,7 @@ class BatchWork:
         given = self.settings
         self.gate = Gate.default() if given.gate is None else Gate.read(given.gate)
         self.gate.check(())
+        attacks(given.preset, only=given.only)
         self.others = None if given.others is None else read(given.others)
         self.key = signing_key()
         self.base_hash = hash_weights(weight_files(self.source))

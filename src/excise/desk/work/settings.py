@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from excise.desk.work.ladder import Ladder
 from excise.records.errors import InputError
 
-
 ASKING = ("plain", "other_door", "prompt", "picture", "sampling", "prefill", "quantisation")
 
 
