@@ -20,6 +20,7 @@ from excise.cli.evidence_commands import evidence
 from excise.cli.export_commands import export, verify
 from excise.cli.lmms_commands import lmms
 from excise.cli.loading import arguments, loads
+from excise.cli.probe_commands import probe
 from excise.cli.read_commands import read
 
 app = typer.Typer(
@@ -257,6 +258,7 @@ app.command()(export)
 app.command()(verify)
 app.command()(audit)
 app.add_typer(evidence, name="evidence")
+app.command()(probe)
 for command in (work, check, rollback, serve):
     desk.command()(command)
 desk.add_typer(key, name="key")
