@@ -11,18 +11,8 @@ from typer.testing import CliRunner
 from excise.cli.commands import app
 
 COMMANDS = ["demo", "specimen", "forget", "sculpt", "stack", "evaluate", "methods", "inspect"]
-COMMANDS += [
-    "report",
-    "export",
-    "verify",
-    "audit",
-    "read",
-    "lmms",
-    "bench",
-    "probe",
-    "evidence",
-    "desk",
-]
+COMMANDS += ["report", "export", "verify", "audit", "probe", "read", "lmms", "bench", "evidence"]
+COMMANDS += ["desk"]
 
 
 def test_every_command_is_listed_and_none_that_is_not_built() -> None:

@@ -58,6 +58,7 @@ class Trained:
             info["base"]["weights_hash"] = training.vlm().weights_hash
             (training.out / "run.json").write_text(json.dumps(info))
         self.made |= dict.fromkeys(hashes, found)
+        self.folder.with_suffix(".json").write_text(json.dumps({k: str(v) for k, v in self.made.items()}))  # TEMP
 
 
 @dataclass
@@ -143,6 +144,13 @@ def specimen_people(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str,
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    import os  # TEMP
+    if os.environ.get("TRAINED"):  # TEMP
+        t = Trained(Path(os.environ["TRAINED"]))  # TEMP
+        t.folder.mkdir(exist_ok=True)  # TEMP
+        idx = t.folder.with_suffix(".json")  # TEMP
+        if idx.exists(): t.made = {k: Path(v) for k, v in json.loads(idx.read_text()).items()}  # TEMP
+        return t  # TEMP
     return Trained(tmp_path_factory.mktemp("trained"))
 
 

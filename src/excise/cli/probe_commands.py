@@ -39,7 +39,7 @@ def probe(
     cleartext: Annotated[bool, typer.Option("--cleartext", help="Show the answers.")] = False,
     seed: Annotated[int, typer.Option(help="Every random draw comes from it.")] = 0,
 ) -> None:
-    """Ask a model what it knows of a person, and write the forget records."""
+    """Ask a model what it knows of a person; write the records."""
     import excise
     from excise.cli.files import check_writable
     from excise.cli.progress import progress
