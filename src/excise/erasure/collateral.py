@@ -73,8 +73,10 @@ def collateral(
     """The figures of one side, with `kept.*` where there is a side before it."""
     figures: dict[str, Figure | None] = {}
     for measure in MEASURES:
-        where = {"splits": measure.splits, "kinds": measure.kinds}
-        figures[measure.name] = pooled(records, each, measure.metric, **where, seed=seed)
+        name, splits, kinds = measure.metric, measure.splits, measure.kinds
+        figures[measure.name] = pooled(records, each, name, splits=splits, kinds=kinds, seed=seed)
         if measure.kept is not None and before is not None:
-            figures[measure.kept] = share(records, each, before, measure.metric, **where, seed=seed)
+            figures[measure.kept] = share(
+                records, each, before, name, splits=splits, kinds=kinds, seed=seed
+            )
     return {name: value for name, value in figures.items() if value is not None}
