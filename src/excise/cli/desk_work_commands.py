@@ -6,23 +6,16 @@ Exit code 1: a memory is back, or what is served is not what was released.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-NOT_AS_RELEASED = 1
+from excise.cli.desk_commands import Actor, Folder, KeyFile, _actor
+from excise.cli.desk_commands import Db as Database
 
-Database = Annotated[
-    str | None, typer.Option("--db", help="sqlite:///desk.db, or postgresql://...")
-]
-Folder = Annotated[
-    Path | None,
-    typer.Option(help="Where the desk keeps its files; beside the ledger if not given."),
-]
-KeyFile = Annotated[
-    Path | None, typer.Option(help="The desk's key; beside the ledger if not given.")
-]
+__all__ = ["Database", "Folder", "KeyFile", "check", "rollback", "work"]
+
+NOT_AS_RELEASED = 1
 
 
 def work(
@@ -69,19 +62,19 @@ def check(
     db: Database = None,
     folder: Folder = None,
     key_file: KeyFile = None,
-    actor: Annotated[str, typer.Option(help="Who asks, for the log.")] = "check",
+    actor: Actor = None,
 ) -> None:
     """Ask a running server what released requests had it forget."""
     from excise.desk.ledger import Ledger
     from excise.desk.release.check import check as look
 
     with Ledger.open(db, folder=folder, key_file=key_file) as ledger:
-        found = look(ledger, model, url, served=served, actor=actor, key=token)
+        found = look(ledger, model, url, served=served, actor=_actor(actor), key=token)
     told = sum(count for count, _ in found.back.values())
     print(f"release: {found.release}, {len(found.back)} requests")
     print(f"private questions: {told} of {found.asked} answered truly")
     if found.agreed[1]:
-        print(f"public questions: {found.agreed[0]} of {found.agreed[1]} as the release")
+        print(f"all answers: {found.agreed[0]} of {found.agreed[1]} as the release's own")
     for problem in found.problems:
         print(f"problem: {problem}")
     if found.problems:
@@ -94,7 +87,7 @@ def rollback(
     db: Database = None,
     folder: Folder = None,
     key_file: KeyFile = None,
-    actor: Annotated[str, typer.Option(help="Who does it, for the log.")] = "operator",
+    actor: Actor = None,
 ) -> None:
     """Rebuild a model's release at gentler settings, without bringing anything back."""
     from excise.desk.ledger import Ledger
@@ -105,7 +98,7 @@ def rollback(
             ledger,
             model,
             reason=reason,
-            actor=actor,
+            actor=_actor(actor),
             tell=lambda line: print(line, file=sys.stderr),
         )
     print(f"release: {done.release.id}")

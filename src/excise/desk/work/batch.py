@@ -17,11 +17,12 @@ from excise.desk.ledger import Batch, NotAllowed, Release, Request, Sealed, Stal
 from excise.desk.ledger.states import State
 from excise.desk.release.build import Piece, pieces_of
 from excise.desk.release.tidying import tidy_files
+from excise.desk.work.answers import private_answers, public_answers, write_answers
 from excise.desk.work.audited import audit_batch
 from excise.desk.work.forgetting import Training, folder_of, run_of
 from excise.desk.work.heart import Heart
 from excise.desk.work.ladder import Setting, Way
-from excise.desk.work.probes import told, write_probes
+from excise.desk.work.probes import read_probes, told, write_probes
 from excise.desk.work.releasing import publish_release, record_health
 from excise.desk.work.settings import ModelSettings, model_settings
 from excise.desk.work.together import together
@@ -31,6 +32,7 @@ from excise.evaluate.gate import Gate
 from excise.records.reading import read
 from excise.vlm.load import VLM, load
 from excise.vlm.weights_hash import hash_weights, weight_files
+from excise.weights.run import Run
 
 if TYPE_CHECKING:
     from excise.desk.work.worker import Worker
@@ -130,9 +132,11 @@ class BatchWork:
                 audited = audit_batch(self, folders, earlier, own)
                 if not audited.verdict.passed:
                     return False
-                for id, folder in folders.items():
-                    self._keep_probes(id, folder)
-                    self._at(id, "passed")
+                shown = public_answers(self.vlm(), audited.run, audited.data, self.settings.seed)
+                for piece in own:
+                    write_answers(piece.run.folder, shown)
+                    self._keep_probes(piece.request, folders[piece.request], audited.run)
+                    self._at(piece.request, "passed")
                 publish_release(self, before, audited)
                 return True
 
@@ -193,13 +197,15 @@ class BatchWork:
         enough = any(record.fits for record in records) and any(r.scores for r in records)
         return folder if enough else None
 
-    def _keep_probes(self, id: str, folder: Path) -> None:
-        """Seal what later audits need, before the data go."""
+    def _keep_probes(self, id: str, folder: Path, run: Run) -> None:
+        """Seal what later audits need and what an officer may look at, before the data go."""
         sealed = self.ledger.request(id).sealed
         if sealed.get("data") == "sealed" and sealed.get("probes") != "sealed":
             probes = folder / "probes"
             probes.mkdir()
             write_probes(read(folder), probes)
+            asked, seed = read_probes(probes), self.settings.seed
+            write_answers(probes, private_answers(self.vlm(), run, probes, asked, seed))
             self.ledger.seal(id, probes, "probes", actor=self.worker.name)
 
     def _shred(self) -> None:

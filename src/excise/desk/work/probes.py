@@ -122,12 +122,17 @@ def sample(probes: Sequence[Probe], seed: int = 0) -> list[Probe]:
 
 def answers(vlm: VLM, folder: Path, probes: Sequence[Probe]) -> list[str | None]:
     """For each probe the true answer if the model, as it is now, says it."""
+    said = spoken(vlm, folder, probes)
+    return [probe.found_in(text) for probe, text in zip(probes, said, strict=True)]
+
+
+def spoken(vlm: VLM, folder: Path, probes: Sequence[Probe]) -> list[str]:
+    """What the model says to each."""
     shown: dict[str | None, Image.Image | None] = {None: None}
     for probe in probes:
         if probe.image not in shown and probe.image is not None:
             shown[probe.image] = decode_picture(folder / probe.image)
-    said = answer(vlm, [(shown[probe.image], probe.question) for probe in probes])
-    return [probe.found_in(text) for probe, text in zip(probes, said, strict=True)]
+    return answer(vlm, [(shown[probe.image], probe.question) for probe in probes])
 
 
 def told(vlm: VLM, folder: Path, subject: str) -> list[Record]:

@@ -1,0 +1,97 @@
+"""Rolling a release back: gentler, nothing back, and what is open again is carried out anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.desk.specimen_desk import SpecimenDesk
+
+from excise.desk.release import rollback
+from excise.desk.release.manifest import problems, read_manifest
+from excise.desk.release.rollback import roll_back
+from excise.records.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def rolled(
+    new_desk: Callable[..., SpecimenDesk], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SpecimenDesk, str, str]:
+    """One person bears a gentler dial, the other one does not: her memory would be back."""
+    desk = new_desk(tmp_path_factory.mktemp("rollback"))
+    bears, not_so = desk.submit(2), desk.submit(1)
+    desk.worker().run(once=True)
+    assert desk.ledger.counts()["released"] == 2
+    real = rollback._back
+
+    def back(*arguments: object) -> list[str]:
+        found = real(*arguments)  # type: ignore[arg-type]
+        asked = arguments[4]
+        tried = arguments[2][not_so]  # type: ignore[index]
+        if not_so in asked and tried.strength < 1.5:  # type: ignore[operator]
+            return [not_so]
+        return [id for id in found if id != not_so]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(rollback, "_back", back)
+    roll_back(desk.ledger, "m", reason="too many refusals", actor="ops", tell=desk.said.append)
+    patch.undo()
+    return desk, bears, not_so
+
+
+def test_it_says_who_is_gentler_and_who_is_open_again(
+    rolled: tuple[SpecimenDesk, str, str],
+) -> None:
+    desk, bears, not_so = rolled
+    new, old = desk.ledger.releases("m")
+    assert (old.state, new.state) == ("rolled back", "current")
+    assert {*new.requests} == {bears, not_so}, "who is open again stays erased meanwhile"
+    before = read_manifest(desk.ledger.settings.folder / old.folder)["requests"]
+    after = read_manifest(desk.ledger.settings.folder / new.folder)["requests"]
+    assert after[bears]["strength"] < before[bears]["strength"]
+    assert after[not_so] == before[not_so]
+    entry = next(e for e in desk.ledger.entries() if e.content.get("instead_of"))
+    assert entry.content["queued_again"] == [not_so]
+    assert entry.content["reason"] == "too many refusals"
+    assert problems(desk.ledger.settings.folder / new.folder, new.manifest_hash) == []
+
+
+def test_what_is_open_again_is_trained_anew_and_released(
+    rolled: tuple[SpecimenDesk, str, str],
+) -> None:
+    desk, bears, not_so = rolled
+    assert desk.ledger.request(not_so).sealed["data"] == "shredded"
+    assert (desk.state(bears), desk.state(not_so)) == ("released", "queued")
+    rebuilt = desk.ledger.current("m")
+    assert rebuilt is not None
+    was = read_manifest(desk.ledger.settings.folder / rebuilt.folder)["requests"][not_so]
+    desk.worker().run(once=True)
+    assert desk.ledger.counts()["released"] == 2
+    release = desk.ledger.current("m")
+    assert release is not None
+    now = read_manifest(desk.ledger.settings.folder / release.folder)["requests"]
+    assert now[not_so]["folder"] != was["folder"]
+    assert Path(now[not_so]["folder"]).name != Path(was["folder"]).name, "with other options"
+    assert {*now} == {bears, not_so}
+    assert desk.ledger.verify() is None
+
+
+def test_without_a_release_there_is_nothing_to_roll_back(
+    new_desk: Callable[..., SpecimenDesk], tmp_path: Path
+) -> None:
+    desk = new_desk(tmp_path)
+    with pytest.raises(InputError, match="model m: has no release to roll back"):
+        roll_back(desk.ledger, "m", reason="why not", actor="ops")
+
+
+def test_where_nobody_bears_a_gentler_dial_nothing_is_done(
+    rolled: tuple[SpecimenDesk, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, *_ = rolled
+    monkeypatch.setattr(rollback, "_back", lambda *arguments: list(arguments[4]))
+    current, files = desk.ledger.current("m"), [*desk.ledger.settings.releases.iterdir()]
+    with pytest.raises(InputError, match="no request bears a gentler dial; nothing was done"):
+        roll_back(desk.ledger, "m", reason="why not", actor="ops")
+    assert desk.ledger.current("m") == current
+    assert [*desk.ledger.settings.releases.iterdir()] == files
