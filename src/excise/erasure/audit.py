@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from excise.erasure.collateral import collateral
 from excise.erasure.folder_hash import folder_hash
-from excise.erasure.leaks import fact, leak_figures
+from excise.erasure.leaks import RELEARNING, fact, leak_figures
 from excise.erasure.limits import not_tried, warnings
 from excise.erasure.people import attack_rows, family_rows, people_rows
 from excise.erasure.plan import Plan, plan
 from excise.erasure.side import Progress, Side, look_at
+from excise.evaluate.attacks.run import plan as attacks
 from excise.evaluate.gate import Gate
 from excise.evaluate.intervals import Figure
 from excise.evaluate.statistics import figures as statistics_figures
@@ -83,9 +84,14 @@ def audit(
     if vlm.applied is not None:
         raise InputError(f"run {vlm.applied} is on this model already; remove it first")
 
+    tried = attacks(preset, only=only, options=options)
+    # Nobody has to be taught what the model before knows already.
+    asking = [attack.name for attack, _ in tried if attack.family != RELEARNING]
+
     def look(name: str, model: VLM) -> Side:
+        names = asking if name == "before" else [attack.name for attack, _ in tried]
         return look_at(
-            name, model, chosen, general=sets, only=only, options=options or {}, progress=told
+            name, model, chosen, general=sets, only=names, options=options or {}, progress=told
         )
 
     sides: dict[str, Side] = {}

@@ -14,6 +14,9 @@ from excise.report.figures import figure_at, percent
 
 NOTHING_TO_FORGET = "the model did not know"
 BROKEN = "the model is broken"
+LIKENESS = ("forget_quality", "privleak", "membership.", "probability.", "truth_ratio.")
+"""Figures that hold the model against one that never saw the data."""
+HARM = ("kept.", "refusal.", "meaningful", "understanding.")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ def verdict(audit: Mapping[str, Any]) -> Verdict:
     """What to read first."""
     warnings = " ".join(audit["warnings"])
     failed = [line["figure"] for line in audit["gate"]["lines"] if line["status"] == "failed"]
-    leaks = any(name.startswith(("leak.", "memory.", "membership.")) for name in failed)
+    leaks = any(name.startswith("leak.") for name in failed)
+    unlike = any(name.startswith(LIKENESS) for name in failed)
+    harm = any(name.startswith(HARM) for name in failed)
     came_back = _came_back(audit)
     if NOTHING_TO_FORGET in warnings:
         return Verdict(
@@ -46,10 +51,15 @@ def verdict(audit: Mapping[str, Any]) -> Verdict:
         )
     if audit["gate"]["passed"]:
         return Verdict("passed", "Passed: nothing came back above chance", came_back)
-    if leaks and len(failed) > sum(name.startswith("leak.") for name in failed):
+    if leaks and harm:
         return Verdict("failed", "Not passed: memories came back, and others were lost", came_back)
+    if failed and all(name == "leak.relearning" or name.startswith(LIKENESS) for name in failed):
+        how = "a little training brings it back" if leaks else "statistics still tell it apart"
+        return Verdict("failed", f"Not passed: nothing is told, but {how}", came_back)
     if leaks:
         return Verdict("failed", "Not passed: memories came back", came_back)
+    if unlike and not harm:
+        return Verdict("failed", "Not passed: statistics still tell it apart", came_back)
     return Verdict("failed", "Not passed: the rest of the model was harmed", came_back)
 
 
