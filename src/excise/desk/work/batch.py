@@ -57,7 +57,7 @@ class BatchWork:
         self.settings: ModelSettings = model_settings(self.model, batch.model.settings)
         self.home = self.ledger.settings.runs / batch.id
         given = self.settings
-        self.gate = Gate.default() if given.gate is None else Gate.read(given.gate)
+        self.gate = Gate.shipped("served") if given.gate is None else Gate.read(given.gate)
         self.gate.check(())
         attacks(given.preset, only=given.only)
         self.others = None if given.others is None else read(given.others)
