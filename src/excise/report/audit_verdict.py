@@ -71,7 +71,7 @@ def _came_back(audit: Mapping[str, Any]) -> str:
     tried = sum(1 for row in audit["attacks"] if row["sides"].get("after"))
     if raw is None:
         return ""
-    words = f"{tried} attacks got {percent(raw.mean)} of the {audit['data']['records']} private"
+    words = f"{tried} {'attack' if tried == 1 else 'attacks'} got {percent(raw.mean)} of the {audit['data']['records']} private"
     words += " questions answered"
     if control is None:
         return f"{words}; how often that happens by chance is not known."

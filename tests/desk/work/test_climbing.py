@@ -25,6 +25,7 @@ class Weak:
             Run.load(training.out).turned(strength=0.001).save()
 
 
+@pytest.mark.slow
 def test_who_leaks_climbs_and_fails_and_the_other_is_released(
     new_desk: Callable[..., SpecimenDesk], tmp_path: Path
 ) -> None:

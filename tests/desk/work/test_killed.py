@@ -115,7 +115,7 @@ def entries_of(ledger: Ledger) -> list[Entry]:
     return found
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_workers_lose_nothing_and_do_nothing_twice(
     kills: int,
     ready: Path,
