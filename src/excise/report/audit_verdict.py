@@ -71,7 +71,8 @@ def _came_back(audit: Mapping[str, Any]) -> str:
     tried = sum(1 for row in audit["attacks"] if row["sides"].get("after"))
     if raw is None:
         return ""
-    words = f"{tried} {'attack' if tried == 1 else 'attacks'} got {percent(raw.mean)} of the {audit['data']['records']} private"
+    attacks = "1 attack" if tried == 1 else f"{tried} attacks"
+    words = f"{attacks} got {percent(raw.mean)} of the {audit['data']['records']} private"
     words += " questions answered"
     if control is None:
         return f"{words}; how often that happens by chance is not known."
