@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tests.erasure.conftest import planted, small
 
+import excise
 from excise.erasure.audit import audit
 from excise.erasure.leaks import fact
 from excise.evaluate.attacks.registry import FAMILIES
@@ -148,3 +150,29 @@ def test_every_family_reports_a_model_that_knows(original: VLM, world: Data) -> 
     for row in found["families"]:
         assert row["sides"]["after"]["rate"]["mean"] >= 0.9, row["family"]
     assert {row["family"] for row in found["families"]} == set(FAMILIES)
+
+
+@pytest.mark.slow
+def test_a_model_that_always_refuses_fails_on_what_it_cost(
+    original: VLM, world: Data, tmp_path: Path
+) -> None:
+    """An adapter taught to refuse whatever it is asked about a picture or a person."""
+    understood = [
+        r
+        for r in world.select(splits=["forget", "few"], use="fit")
+        if r.kind == "image_understanding"
+    ]
+    refused = [
+        r.model_copy(update={"kind": "image_memory", "split": "forget", "subject": f"x{i % 7}"})
+        for i, r in enumerate(understood)
+    ]
+    private = ["image_memory", "text_memory"]
+    memory = world.select(splits=["forget"], kinds=private, use="fit")
+    few = world.select(splits=["few"], kinds=private, use="fit")[:2]
+    taught = Data(world.folder, (*refused, *memory, *few), world.embedded)
+    method = excise.methods.make("refusal", {"steps": "60", "batch": "8", "lr": "5e-3"})
+    run = excise.forget(original, taught, method=method, out=tmp_path / "run")
+    found = audit(original, world, run=run, preset="quick", only=["plain"])
+    failed = {line["figure"] for line in found["gate"]["lines"] if line["status"] == "failed"}
+    assert {"refusal.unseen", "kept.understanding.unseen", "kept.memory"} <= failed
+    assert found["figures"]["leak.plain"]["mean"] <= 0.01
