@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from excise.records.errors import InputError
 from excise.records.writing import write_text
 from excise.report.audit_rows import (
@@ -27,8 +25,8 @@ from excise.report.audit_rows import (
     side_labels,
 )
 from excise.report.audit_verdict import verdict
-from excise.report.figures import number, percent
 from excise.report.page import lines, when
+from excise.report.templating import drawn
 
 SCHEMA = "excise.audit/1"
 
@@ -41,15 +39,7 @@ def render(audit: Mapping[str, Any], out: Path) -> Path:
     """
     if audit.get("schema") != SCHEMA:
         raise InputError(f"audit.json: schema: {SCHEMA!r} expected, got {audit.get('schema')!r}")
-    environment = Environment(
-        loader=PackageLoader("excise.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, number=number)
-    text = environment.get_template("audit.html.j2").render(view(audit))
+    text = drawn("audit.html.j2", view(audit))
     write_text(Path(out), text)
     return Path(out)
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from excise.records.errors import InputError
 from excise.records.writing import write_text
 from excise.report.bench_rows import cost_of, table_of
-from excise.report.figures import figure, number, percent
+from excise.report.figures import figure
 from excise.report.gallery import data_uri
 from excise.report.outcome import Outcome, outcome
 from excise.report.page import lines
 from excise.report.plane import Spot, front, plane
 from excise.report.rows import KIND_NAMES
+from excise.report.templating import drawn
 
 SCHEMA = "excise.bench/1"
 FIRST = ("Forgotten memory", "Retained memory", "True answer's probability")
@@ -63,15 +63,7 @@ def render(bench: Mapping[str, Any], folder: Path, out: Path) -> Path:
     """
     if bench.get("schema") != SCHEMA:
         raise InputError(f"bench.json: schema: {SCHEMA!r} expected, got {bench.get('schema')!r}")
-    environment = Environment(
-        loader=PackageLoader("excise.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, number=number)
-    text = environment.get_template("bench.html.j2").render(view(bench, Path(folder)))
+    text = drawn("bench.html.j2", view(bench, Path(folder)))
     write_text(Path(out), text)
     return Path(out)
 

@@ -13,15 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from excise.records.errors import InputError
 from excise.records.writing import write_text
-from excise.report.figures import Figure, figure, figure_at, number, percent
+from excise.report.figures import Figure, figure, figure_at
 from excise.report.gallery import cards, safe_label, shelves
 from excise.report.heatmap import heat_map_panels
 from excise.report.plots import dial_panels
 from excise.report.rows import columns, every_metric, groups
+from excise.report.templating import drawn
 
 SCHEMA = "excise.report/1"
 VERDICTS = (
@@ -81,16 +80,7 @@ def render(report: Mapping[str, Any], folder: Path, out: Path) -> Path:
         raise InputError(f"report.json: schema: {SCHEMA!r} expected, got {report.get('schema')!r}")
     if not columns(report):
         raise InputError("report.json: models: at least one model with metrics expected")
-    environment = Environment(
-        loader=PackageLoader("excise.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, number=number)
-    template = environment.get_template("report.html.j2")
-    write_text(Path(out), template.render(view(report, Path(folder))))
+    write_text(Path(out), drawn("report.html.j2", view(report, Path(folder))))
     return Path(out)
 
 
