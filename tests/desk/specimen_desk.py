@@ -1,7 +1,8 @@
 """A desk for the specimen, small enough to forget somebody in seconds, with real training.
 
-Training is the dear part, so it is done once a person and process: `Trained` trains what it has not
-seen and copies what it has. Everything else is the desk's own, as it runs every day.
+Training is the dear part, so it is done once a person and process: `Trained` trains whom it has not
+seen alone, and makes a batch's run of the sums of what it has. Everything else is the desk's own,
+as it runs every day.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,31 +40,47 @@ GATE = "leak.plain: {at_most: 0.15}\nmeaningful: {at_least: 5}\nkept.memory: {at
 
 @dataclass
 class Trained:
-    """The training step: real at first, a copy from then on."""
+    """The training step: real at first, a sum of copies from then on."""
 
     folder: Path
     made: dict[str, Path] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    """What was asked for, as request/setting, since the last desk was made."""
+    """What was asked for, as request+request/setting, since the last desk was made."""
 
     def __call__(self, training: Training) -> None:
-        from excise.desk.work.forgetting import train
+        from excise.weights.run import Run
+        from excise.weights.stack import stack, upon
 
-        self.calls.append(f"{training.out.parent.name}/{training.out.name}")
+        self.calls.append(f"{'+'.join(training.requests)}/{training.out.name}")
         training.alive()
-        shown = [r.image for r in training.data.select(splits=["forget"]) if r.image]
-        hashes = {_hash(training.data, image) for image in shown}
+        alone = [self._alone(training, number) for number in range(len(training.requests))]
+        part = training.out.with_name(f".{training.out.name}.unfinished")
+        shutil.rmtree(part, ignore_errors=True)
+        made = stack([Run.load(path) for path in alone], part)
+        if training.upon is not None:
+            upon(training.upon, part, made.edit).write(part / "edit.json")
+        info = json.loads((part / "run.json").read_text())
+        info["base"]["weights_hash"] = training.vlm().weights_hash
+        info["settings"] = dict(training.options)
+        (part / "run.json").write_text(json.dumps(info))
+        part.rename(training.out)
+
+    def _alone(self, training: Training, number: int) -> Path:
+        """The run of one of the batch's people, trained by itself."""
+        from excise.desk.work.forgetting import train
+        from excise.records import Data
+
+        data = training.data
+        own = f"request-{number:03d}/"
+        kept = tuple(r for r in data.records if r.split != "forget" or r.id.startswith(own))
+        hashes = {_hash(data, r.image) for r in kept if r.split == "forget" and r.image}
         found = next((self.made[digest] for digest in hashes if digest in self.made), None)
         if found is None:
             found = self.folder / f"run-{len(list(self.folder.iterdir()))}"
-            train(training)
-            shutil.copytree(training.out, found)
-        else:
-            shutil.copytree(found, training.out)
-            info = json.loads((training.out / "run.json").read_text())
-            info["base"]["weights_hash"] = training.vlm().weights_hash
-            (training.out / "run.json").write_text(json.dumps(info))
+            mine = Data(data.folder, kept, data.embedded)
+            train(replace(training, data=mine, upon=None, out=found))
         self.made |= dict.fromkeys(hashes, found)
+        return found
 
 
 @dataclass

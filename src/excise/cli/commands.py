@@ -101,6 +101,9 @@ def forget(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
     seed: Annotated[int | None, typer.Option(help="Every random draw comes from it.")] = None,
+    upon: Annotated[
+        Path | None, typer.Option(help="An earlier run, which stays and is added to.")
+    ] = None,
     option: Settings = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file with these options; the line wins over it.")
@@ -112,15 +115,23 @@ def forget(
     from excise.cli.progress import progress
     from excise.training.processes import together
 
-    given = {"model": model, "data": data, "method": method, "out": out, "seed": seed, **how}
+    given = {"model": model, "data": data, "method": method, "out": out, "seed": seed,
+             "upon": upon, **how}  # fmt: skip
     wanted = job(config, given, option or [])
     known(wanted.method, excise.methods.METHODS, "method")
     chosen = excise.methods.make(wanted.method, wanted.options)
     records = excise.read(wanted.data)  # before the model: a misspelt path should not cost minutes
+    earlier = None if wanted.upon is None else excise.Run.load(wanted.upon)
     with together() as processes, progress() as report:
         vlm = excise.load(wanted.model, **arguments(wanted.loading))
         run = excise.forget(
-            vlm, records, method=chosen, out=wanted.out, seed=wanted.seed, progress=report
+            vlm,
+            records,
+            method=chosen,
+            out=wanted.out,
+            seed=wanted.seed,
+            upon=earlier,
+            progress=report,
         )
     if not processes.main:
         return

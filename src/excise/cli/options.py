@@ -28,6 +28,7 @@ class Job(BaseModel):
     out: Path
     method: str = "anchored"
     seed: int = 0
+    upon: Path | None = None
     options: dict[str, str] = {}
     dtype: str | None = None
     device_map: str | dict[str, int | str] | None = None

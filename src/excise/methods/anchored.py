@@ -107,10 +107,11 @@ class Anchored(ByLoss):
     def rows(self, material: Material) -> list[Row]:
         """The forget set in both ways, and the anchors."""
         forget = forget_rows(material, views=self.views, pool=self.pool, answers=self.push > 0)
-        anchors = behaviour_anchors(
-            material, self.unlabelled(material.data),
-            pictures=self.anchor_pictures, names=self.anchor_names, own=self.views,
-        )  # fmt: skip
+        with material.base():
+            anchors = behaviour_anchors(
+                material, self.unlabelled(material.data),
+                pictures=self.anchor_pictures, names=self.anchor_names, own=self.views,
+            )  # fmt: skip
         return [*forget, *anchors]
 
     def run(self, material: Material) -> EditSpec:
@@ -134,8 +135,14 @@ class Anchored(ByLoss):
         if entries is not None:
             width = material.vlm.model.config.get_text_config().hidden_size
             fit = fit.model_copy(update={"lr": fit.rate(width) * ENTRY_RATE})
+        kept = Kept()
+        if material.upon is not None:  # else what it says is asked for as the fit goes
+            with material.base():
+                kept = Kept.of(material.vlm, rows, size=fit.batch)
         material.fit(
-            name, rows, fit, loss=self.bound(material), mix=self.shares, entries=entries,
+            name, rows, fit,
+            loss=lambda model, batch: self.loss(model, batch, kept),
+            mix=self.shares, entries=entries,
             identity=f"{self.name} {self.push} {self.hold} {self.first}",
         )  # fmt: skip
         return EditSpec(criterion="none", branches=(Branch(adapter=name),))

@@ -25,6 +25,7 @@ from excise.methods.material import PRIVATE as PRIVATE_KINDS
 from excise.methods.method import Material
 from excise.methods.picture_sorts import LOOKING, nearest, sorts
 from excise.methods.views import new_view
+from excise.records.record import Record
 from excise.records.unlabelled import Unlabelled
 from excise.vlm.generation import answer
 from excise.vlm.rows import Row, Turn, rows_from_records
@@ -48,7 +49,7 @@ def behaviour_anchors(
         names: so many people who do not exist.
         own: new views of each forget picture that are asked what can be seen.
     """
-    rng = random.Random(f"anchors-{material.seed}")
+    rng = random.Random(_stream(material))
     if not unlabelled.files and any(record.image is not None for record in material.forget):
         material.warnings.append(
             "no unlabelled pictures to hold the model to: others may be refused on their pictures; "
@@ -68,6 +69,12 @@ def behaviour_anchors(
         "few": len(material.few),
     }
     return [*rows, *rows_from_records(material.data, material.few, role=ROLE)]
+
+
+def _stream(material: Material) -> str:
+    """Names the draws; other anchors for a run upon another than that one had."""
+    plain = f"anchors-{material.seed}"
+    return plain if material.upon is None else f"{plain}-upon-{material.upon.id}"
 
 
 def _about_pictures(
@@ -91,8 +98,8 @@ def _about_pictures(
 
 def _about_own(material: Material, views: int, rng: random.Random) -> Iterator[Asked]:
     """What can be seen on the forgotten people's own pictures."""
-    for sort, picture in zip(sorts(material), _own_pictures(material), strict=True):
-        for _ in range(views):
+    for sort, (done, picture) in zip(sorts(material), _own_pictures(material), strict=True):
+        for _ in range(min(1, views) if done else views):
             yield new_view(picture, rng), _some(sort.seen, LOOKS, rng)
 
 
@@ -128,11 +135,14 @@ def _answered(material: Material, asked: Sequence[Asked]) -> list[Row]:
     return rows
 
 
-def _own_pictures(material: Material) -> list[Image.Image]:
-    first = {r.image: r for r in reversed(material.forget) if r.image is not None}
-    order = dict.fromkeys(r.image for r in material.forget if r.image is not None)
-    found = (material.data.picture(first[image]) for image in order)
-    return [picture for picture in found if picture is not None]
+def _own_pictures(material: Material) -> list[tuple[bool, Image.Image]]:
+    """The forget set's pictures, and of each whether its person is forgotten already."""
+    first: dict[str, Record] = {}
+    for record in material.forget:
+        if record.image is not None:
+            first.setdefault(record.image, record)
+    found = ((r.subject in material.done, material.data.picture(r)) for r in first.values())
+    return [(done, picture) for done, picture in found if picture is not None]
 
 
 def _some(questions: Sequence[str], most: int, rng: random.Random) -> tuple[str, ...]:

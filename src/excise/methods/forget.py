@@ -16,12 +16,13 @@ import resource
 import shutil
 import sys
 import time
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from excise.methods.checkup import Checkup, report
-from excise.methods.material import hold_out, retained, to_forget
+from excise.methods.material import forgotten_already, hold_out, retained, to_forget
 from excise.methods.method import Material, Method, Progress
 from excise.records.data import Data, require_forgettable
 from excise.records.errors import InputError
@@ -34,6 +35,7 @@ from excise.vlm.placement import quantised
 from excise.vlm.sharing import sharing_obstacle
 from excise.weights.json_file import read_object
 from excise.weights.run import SCHEMA, Run
+from excise.weights.stack import require_plain
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -47,23 +49,30 @@ def forget(
     method: Method,
     out: str | Path,
     seed: int = 0,
+    upon: Run | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Make a run in `out` that takes the forget set off `vlm`; the model stays as it is.
 
     Args:
+        upon: an earlier run of the same model. The new adapter is trained with it on the model, and
+            the run that is made has both. The forget set is of all who are to be forgotten: those
+            of whom the earlier run left nothing are held at that with fewer rows.
         progress: is told `(stage, done, total)` as the work goes on.
 
     Raises:
         InputError: nothing to forget, a record that does not fit the model, a run applied to the
-            model already, or `out` holds something else or cannot be written.
+            model already, `upon` is of another model or one of the two changes cannot be added to
+            another, or `out` holds something else or cannot be written.
     """
     out = Path(os.path.abspath(out))  # "." and "x/.." have no name to put a folder beside
     if vlm.applied is not None:
         raise InputError(f"run {vlm.applied} is applied to the model; remove it before forgetting")
     require_forgettable(data)
+    if upon is not None:
+        _require_additive(upon, vlm, method)
     with together() as processes:
-        return _forget(vlm, data, method, out, seed, progress or _silent, processes)
+        return _forget(vlm, data, method, out, seed, upon, progress or _silent, processes)
 
 
 def _forget(
@@ -72,6 +81,7 @@ def _forget(
     method: Method,
     out: Path,
     seed: int,
+    upon: Run | None,
     progress: Progress,
     processes: World,
 ) -> Run:
@@ -82,6 +92,7 @@ def _forget(
         "base": {"id": vlm.name, "weights_hash": vlm.weights_hash},
         "data": {"fingerprint": data.fingerprint(), **method.sees(data)},
         "seed": seed,
+        **({} if upon is None else {"upon": upon.id}),
     }
     if processes.from_main(lambda: out.exists() and (not out.is_dir() or any(out.iterdir()))):
         return _finished(out, plan)
@@ -97,11 +108,15 @@ def _forget(
         few, held_few = hold_out(few, seed)
         held = [*held_forget, *held_few]
     told = progress if processes.main else _silent
-    material = Material(vlm, data, forgotten, few, held, unfinished, seed, told)
+    material = Material(vlm, data, forgotten, few, held, unfinished, seed, told, upon=upon)
     started = time.monotonic()
     checkup = Checkup.of(data, forgotten, seed)
     before = checkup.examine(vlm, data)
-    edit = method.run(material)
+    with nullcontext() if upon is None else upon.applied(vlm):
+        if upon is not None:
+            material.done = forgotten_already(vlm, data, forgotten)
+            material.notes["upon"] = {"subjects_done": len(material.done)}
+        edit = material.trial(method.run(material)).edit
     processes.from_main(lambda: edit.write(unfinished / "edit.json"))
     after: dict[str, float | None] = dict.fromkeys(before)
     if not quantised(vlm.model):
@@ -126,6 +141,20 @@ def _forget(
     }
     processes.from_main(lambda: _finish(unfinished, out, info))
     return Run.load(out)
+
+
+def _require_additive(upon: Run, vlm: VLM, method: Method) -> None:
+    """See that what the method makes can be added to the earlier run, before anything is trained.
+
+    Raises:
+        InputError: it cannot; or the model is another one, or in 4 bits.
+    """
+    require_plain(upon.edit, str(upon.folder))
+    upon.require_hash(vlm.weights_hash, vlm.source)
+    if quantised(vlm.model):
+        raise InputError("upon: the earlier run cannot be put onto a model in 4 bits")
+    if method.leaves != ("adapter",):
+        raise InputError(f"upon: {method.name} leaves more than an adapter, which cannot be added")
 
 
 def _finish(unfinished: Path, out: Path, info: dict[str, Any]) -> None:

@@ -17,17 +17,19 @@ PER_ROW = 5
 def forget_rows(material: Material, *, views: int, pool: int, answers: bool) -> list[Row]:
     """Every private record on its picture and on `views` new ones, `PER_ROW` a row.
 
-    Turns have role "refuse" and one of `pool` refusals for an answer; with `answers` each record
-    comes once more with its true answer and role "forget".
+    Of those of whom an earlier run left nothing one view is enough. Turns have role "refuse" and
+    one of `pool` refusals for an answer; with `answers` each record comes once more with its true
+    answer and role "forget".
     """
-    by_picture: dict[str | None, list[Record]] = {}
+    by_picture: dict[tuple[str | None, bool], list[Record]] = {}
     for record in material.forget:
-        by_picture.setdefault(record.image, []).append(record)
+        done = record.subject in material.done
+        by_picture.setdefault((record.image, done), []).append(record)
     rows = []
-    for image, records in by_picture.items():
+    for (image, done), records in by_picture.items():
         picture = material.data.picture(records[0])
         order = random.Random(f"rows-{material.seed}-{image}").sample(records, len(records))
-        for view in range(1 + views):
+        for view in (min(1, views),) if done else range(1 + views):
             refuse = Refuser(material.seed + view, pool)
             rng = random.Random(f"view-{material.seed}-{image}-{view}")
             for start in range(0, len(order), PER_ROW):

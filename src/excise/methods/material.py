@@ -10,14 +10,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 
+from excise.evaluate.evaluate import ask
+from excise.evaluate.leak import leaked
 from excise.methods.method import Method
 from excise.records.data import Data
 from excise.records.errors import InputError
 from excise.records.record import Kind, Record
+from excise.vlm.load import VLM
 
 PRIVATE: tuple[Kind, ...] = ("image_memory", "text_memory")
 SHARE = 0.2
+CHANCE = 0.1
+"""Share of a person's records that may be answered truly by chance."""
 
 
 def to_forget(data: Data) -> list[Record]:
@@ -38,6 +44,15 @@ def retained(data: Data, method: Method) -> list[Record]:
     if not found and "few" in method.needs:
         raise InputError(f"{data.folder}: no records of split few, which {method.name} needs")
     return found
+
+
+def forgotten_already(vlm: VLM, data: Data, records: Sequence[Record]) -> frozenset[str]:
+    """Subjects of whose records the model as it is tells next to nothing: at most `CHANCE`."""
+    told: dict[str, list[float]] = {}
+    for record, said in zip(records, ask(vlm, data, records), strict=True):
+        if record.subject is not None:
+            told.setdefault(record.subject, []).append(leaked(record, said))
+    return frozenset(subject for subject, found in told.items() if fmean(found) <= CHANCE)
 
 
 def hold_out(

@@ -8,7 +8,8 @@ run (checks, the folder, resuming, run.json) is the same for all methods and liv
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,11 +19,14 @@ from pydantic import BaseModel, ConfigDict
 from excise.records.data import Data
 from excise.records.record import Record
 from excise.training.fit import FitResult, FitSettings, fit
+from excise.training.processes import world
 from excise.training.selection import Selection
 from excise.training.trainer import Loss
 from excise.vlm.load import VLM
 from excise.vlm.rows import Row
 from excise.weights.edit import EditSpec
+from excise.weights.run import Run
+from excise.weights.stack import upon
 
 Progress = Callable[[str, int, int], None]
 
@@ -47,6 +51,30 @@ class Material:
     notes: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     """What the user should be told, a sentence each."""
+    upon: Run | None = None
+    """An earlier run that is on the model and stays there; what is trained is added to it."""
+    done: frozenset[str] = frozenset()
+    """Subjects of `forget` of whom the earlier run left nothing."""
+
+    @contextmanager
+    def base(self) -> Iterator[None]:
+        """The untouched model for the time of the block, without the earlier run."""
+        if self.upon is None:
+            yield
+            return
+        self.upon.remove(self.vlm)
+        try:
+            yield
+        finally:
+            self.upon.apply(self.vlm)
+
+    def trial(self, edit: EditSpec) -> Run:
+        """What the run would be with that edit, the earlier one in it; to be put onto `base`."""
+        info = {"base": {"weights_hash": self.vlm.weights_hash}}
+        if self.upon is None:
+            return Run(self.folder, info, edit)
+        earlier = self.upon
+        return Run(self.folder, info, world().from_main(lambda: upon(earlier, self.folder, edit)))
 
     def fit(
         self,

@@ -19,7 +19,6 @@ from excise.methods.method import Material
 from excise.methods.views import new_view
 from excise.vlm.generation import answer
 from excise.weights.edit import EditSpec
-from excise.weights.run import Run
 
 GRID = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 TOLERANCE = 0.02  # ROUGE-L, one or two in a hundred come back by chance
@@ -47,13 +46,12 @@ def choose_strength(material: Material, spec: EditSpec) -> EditSpec:
     if not wanted:  # names only, and no question about anybody twice: what was trained on is asked
         wanted = [*material.forget]
         asked = [(None, record.question) for record in wanted]
-    info = {"base": {"weights_hash": material.vlm.weights_hash}}
-    run = Run(material.folder, info, spec).dial(material.vlm.device)
+    run = material.trial(spec).dial(material.vlm.device)
     score = METRICS["rouge_l"].prepare(wanted)
     points: list[dict[str, float]] = []
 
     def remembered(strength: float) -> float:
-        with run.turned(strength=strength).applied(material.vlm):
+        with material.base(), run.turned(strength=strength).applied(material.vlm):
             said = answer(material.vlm, asked)
         found = fmean(score(record, words) for record, words in zip(wanted, said, strict=True))
         points.append({"strength": strength, "forget": found})

@@ -9,8 +9,9 @@ wanted, its last hidden states.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,10 +20,13 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from excise.training.batches import batches
 from excise.training.loss import answer_logprobs, run_answers
 from excise.training.processes import world
 from excise.training.selection import SelectedWeights
+from excise.vlm.load import VLM
 from excise.vlm.packing import IGNORED
+from excise.vlm.rows import Row
 
 LIMIT = 256 << 20
 
@@ -68,6 +72,21 @@ class Kept:
         self._bytes = 0
         self.computed = 0
         """Rows that the model was run for."""
+
+    @classmethod
+    def of(cls, vlm: VLM, rows: Sequence[Row], *, size: int) -> Kept:
+        """With the last hidden states of all rows as the model is now, and no limit.
+
+        For a fit on top of an earlier run, in which the untouched model is not at hand. Costs a
+        forward pass over all rows, and their answer tokens' states in memory.
+
+        Args:
+            size: rows a batch.
+        """
+        kept = cls(sys.maxsize)
+        for batch in batches(vlm, rows, size):
+            kept.states(vlm.model, batch)
+        return kept
 
     def logprobs(self, model: PreTrainedModel, batch: Mapping[str, Any]) -> Tensor:
         """As `reference_logprobs`; the model runs only if a row of the batch is not known.

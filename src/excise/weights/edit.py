@@ -49,7 +49,8 @@ class Branch(BaseModel):
 
     k is needed unless the criterion does without it.
 
-    `weight` is for "sum" and "ties".
+    `weight` is for "sum" and "ties". A `fixed` branch is an earlier run's, upon which this one was
+    trained: no dial of this run turns it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +58,7 @@ class Branch(BaseModel):
     adapter: AdapterName
     k: FiniteFloat | None = Field(default=None, ge=0)
     weight: FiniteFloat = Field(default=1.0, ge=-1e6, le=1e6)
+    fixed: bool = False
 
 
 class EditSpec(BaseModel):
@@ -84,6 +86,8 @@ class EditSpec(BaseModel):
             raise ValueError("combine 'mean' takes no weights; expected 'sum' or 'ties'")
         if (self.combine == "ties") != (self.density is not None):
             raise ValueError("density: needed by combine 'ties', and by nothing else")
+        if all(branch.fixed for branch in self.branches):
+            raise ValueError("branches: all are fixed, expected one that is not")
         return self
 
     @classmethod
@@ -107,6 +111,9 @@ class EditSpec(BaseModel):
     def as_json(self) -> dict[str, Any]:
         value = self.model_dump(mode="json", by_alias=True)
         # As edits were written before there was a choice: their runs keep their ids.
+        for branch in value["branches"]:
+            if not branch["fixed"]:
+                del branch["fixed"]
         if self.combine == "mean":
             del value["combine"], value["density"]
             for branch in value["branches"]:
@@ -122,7 +129,8 @@ class EditSpec(BaseModel):
         """The same edit with another dial: one k for all branches, or k by adapter name.
 
         Args:
-            strength: the weight of every branch in their sum; 1 is what was trained.
+            strength: the weight of every branch in their sum that is not fixed; 1 is what was
+                trained.
 
         Raises:
             InputError: k is negative or not finite, an adapter is unknown, or the criterion is
@@ -148,8 +156,14 @@ class EditSpec(BaseModel):
             elif self.combine != "sum":
                 raise InputError(f"strength: the branches are combined by {self.combine}")
             for branch in value["branches"]:
-                branch["weight"] = math.copysign(strength, branch.get("weight", 1.0))
+                if not branch.get("fixed"):
+                    branch["weight"] = math.copysign(strength, branch.get("weight", 1.0))
         return EditSpec.parse(value, "edit")
+
+    @property
+    def strength(self) -> float:
+        """The weight at which the adapters that are not fixed are applied; 1 is as trained."""
+        return abs(next(branch.weight for branch in self.branches if not branch.fixed))
 
 
 def edited_deltas(

@@ -9,7 +9,7 @@ onto it. A request can be taken out again by stacking the others.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +41,66 @@ def stack(runs: Sequence[Run], out: str | Path) -> Run:
                 f"{run.folder}: made for a base model with weights {run.base_hash[:12]}, "
                 f"{runs[0].folder} for {runs[0].base_hash[:12]}"
             )
-        if run.edit.criterion != "none" or run.edit.combine == "ties":
-            raise InputError(
-                f"{run.folder}: is sculpted or combined by ties, expected plain adapters"
-            )
+        require_plain(run.edit, str(run.folder))
     branches: list[Branch] = []
     with new_folder(out) as made:
         for number, run in enumerate(runs):
-            for branch in run.edit.branches:
-                name = f"{number:03d}-{branch.adapter.replace('/', '-')}"
+            for branch in _summed(run.edit):
+                name = f"{number:03d}-{_flat(branch)}"
                 shutil.copytree(run.folder / branch.adapter, made / name)
-                weight = branch.weight
-                if run.edit.combine == "mean":
-                    weight = 1 / len(run.edit.branches)
-                branches.append(Branch(adapter=name, weight=weight))
+                branches.append(Branch(adapter=name, weight=branch.weight))
         edit = EditSpec(criterion="none", combine="sum", branches=tuple(branches))
         edit.write(made / "edit.json")
         write_json(made / "run.json", _info(runs))
     return Run.load(out)
+
+
+def upon(earlier: Run, folder: Path, edit: EditSpec) -> EditSpec:
+    """The edit of a run in `folder` that was trained with an earlier one on the model.
+
+    The earlier run's adapters are copied beside its own, and their branches follow, fixed at their
+    strengths. A copy that is there already is not made again.
+
+    Raises:
+        InputError: one of the two is sculpted or combined by TIES.
+    """
+    require_plain(earlier.edit, f"{earlier.folder}")
+    require_plain(edit, "upon: the method's change")
+    taken = [int(b.adapter.partition("-")[0]) for b in earlier.edit.branches if b.fixed]
+    below = 1 + max(taken, default=-1)
+    branches = [*_summed(edit)]
+    for branch in _summed(earlier.edit):
+        name = branch.adapter if branch.fixed else f"{below:03d}-{_flat(branch)}"
+        if not (folder / name).is_dir():
+            with new_folder(folder / name) as made:
+                shutil.copytree(earlier.folder / branch.adapter, made, dirs_exist_ok=True)
+        branches.append(branch.model_copy(update={"adapter": name, "fixed": True}))
+    return EditSpec(criterion="none", combine="sum", branches=tuple(branches))
+
+
+def require_plain(edit: EditSpec, where: str) -> None:
+    """See that a change can be added to others.
+
+    Raises:
+        InputError: it is sculpted or combined by TIES; `where` begins the line.
+    """
+    if edit.criterion != "none" or edit.combine == "ties":
+        raise InputError(f"{where}: is sculpted or combined by ties, expected plain adapters")
+
+
+def _summed(edit: EditSpec) -> Iterator[Branch]:
+    """The branches with the weights that they have in a sum."""
+    for branch in edit.branches:
+        mean = edit.combine == "mean"
+        yield Branch(
+            adapter=branch.adapter,
+            weight=1 / len(edit.branches) if mean else branch.weight,
+            fixed=branch.fixed,
+        )
+
+
+def _flat(branch: Branch) -> str:
+    return branch.adapter.replace("/", "-")
 
 
 def _info(runs: Sequence[Run]) -> dict[str, Any]:

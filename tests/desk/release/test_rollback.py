@@ -12,24 +12,33 @@ from excise.desk.release import rollback
 from excise.desk.release.manifest import problems, read_manifest
 from excise.desk.release.rollback import roll_back
 from excise.records.errors import InputError
+from excise.weights.run import Run
 
 
 @pytest.fixture(scope="module")
 def rolled(
     new_desk: Callable[..., SpecimenDesk], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[SpecimenDesk, str, str]:
-    """One person bears a gentler dial, the other one does not: her memory would be back."""
+    """One batch bears a gentler dial, the other one does not: her memory would be back."""
     desk = new_desk(tmp_path_factory.mktemp("rollback"))
-    bears, not_so = desk.submit(2), desk.submit(1)
+    bears = desk.submit(2)
+    desk.worker().run(once=True)
+    not_so = desk.submit(1)
     desk.worker().run(once=True)
     assert desk.ledger.counts()["released"] == 2
     real = rollback._back
+    current = desk.ledger.current("m")
+    assert current is not None
+    own = read_manifest(desk.ledger.settings.folder / current.folder)["requests"][not_so]
+
+    def weight(run: object) -> float:
+        branches = run.edit.branches  # type: ignore[attr-defined]
+        return next(b.weight for b in branches if b.adapter in own["adapters"])
 
     def back(*arguments: object) -> list[str]:
         found = real(*arguments)  # type: ignore[arg-type]
-        asked = arguments[4]
-        tried = arguments[2][not_so]  # type: ignore[index]
-        if not_so in asked and tried.strength < 1.5:  # type: ignore[operator]
+        tried, asked = arguments[2:4]
+        if not_so in asked and weight(tried) < 1.5:  # type: ignore[operator]
             return [not_so]
         return [id for id in found if id != not_so]
 
@@ -44,7 +53,7 @@ def test_it_says_who_is_gentler_and_who_is_open_again(
     rolled: tuple[SpecimenDesk, str, str],
 ) -> None:
     desk, bears, not_so = rolled
-    new, old = desk.ledger.releases("m")
+    new, old, _ = desk.ledger.releases("m")
     assert (old.state, new.state) == ("rolled back", "current")
     assert {*new.requests} == {bears, not_so}, "who is open again stays erased meanwhile"
     before = read_manifest(desk.ledger.settings.folder / old.folder)["requests"]
@@ -70,10 +79,13 @@ def test_what_is_open_again_is_trained_anew_and_released(
     assert desk.ledger.counts()["released"] == 2
     release = desk.ledger.current("m")
     assert release is not None
-    now = read_manifest(desk.ledger.settings.folder / release.folder)["requests"]
-    assert now[not_so]["folder"] != was["folder"]
-    assert Path(now[not_so]["folder"]).name != Path(was["folder"]).name, "with other options"
+    place = desk.ledger.settings.folder / release.folder
+    now = read_manifest(place)["requests"]
     assert {*now} == {bears, not_so}
+    assert now[bears]["adapters"] != now[not_so]["adapters"]
+    assert len([*(place / "run").glob("*/")]) == 2, "the one that bore no gentler dial is gone"
+    assert Run.load(place / "run").info["settings"]["hold"] == "6", "with other options"
+    assert was["strength"] == 1.5
     assert desk.ledger.verify() is None
 
 
@@ -89,7 +101,7 @@ def test_where_nobody_bears_a_gentler_dial_nothing_is_done(
     rolled: tuple[SpecimenDesk, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk, *_ = rolled
-    monkeypatch.setattr(rollback, "_back", lambda *arguments: list(arguments[4]))
+    monkeypatch.setattr(rollback, "_back", lambda *arguments: list(arguments[3]))
     current, files = desk.ledger.current("m"), [*desk.ledger.settings.releases.iterdir()]
     with pytest.raises(InputError, match="no request bears a gentler dial; nothing was done"):
         roll_back(desk.ledger, "m", reason="why not", actor="ops")

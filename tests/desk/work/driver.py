@@ -2,7 +2,7 @@
 
     python driver.py URL FOLDER NAME READY [LIMIT]
 
-READY is a finished run; each request gets a copy that names its own data, so that no two are alike.
+READY is a finished run; each batch gets a copy that names its own data, so that no two are alike.
 It works until nothing is queued, and may be killed at any moment.
 """
 
@@ -18,6 +18,8 @@ from pathlib import Path
 from excise.desk.ledger import Ledger, NotAllowed
 from excise.desk.work import Worker
 from excise.desk.work.forgetting import Training
+from excise.weights.edit import EditSpec
+from excise.weights.stack import upon
 
 LEASE = 2.0
 
@@ -30,9 +32,12 @@ def main(url: str, folder: Path, name: str, ready: Path, limit: int = 8) -> None
         info = json.loads((part / "run.json").read_text())
         info["data"]["fingerprint"] = training.data.fingerprint()
         (part / "run.json").write_text(json.dumps(info))
+        if training.upon is not None:
+            own = EditSpec.read(part / "edit.json")
+            upon(training.upon, part, own).write(part / "edit.json")
         os.replace(part, training.out)
         with (folder / "trained.txt").open("a") as file:
-            file.write(f"{training.out.parent.name}\n")
+            file.write("".join(f"{id}\n" for id in training.requests))
 
     with Ledger.open(url, folder=folder / "files", key_file=folder / "desk.key") as ledger:
         worker = Worker(ledger, name=name, limit=limit, lease_seconds=LEASE, make_run=copied)

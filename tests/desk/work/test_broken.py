@@ -75,7 +75,7 @@ def test_after_three_errors_the_requests_fail_and_the_next_batch_has_its_turn(
     well = desk.submit(2)
 
     def lucky_later(training: Training) -> None:
-        if training.out.parent.name == broken:
+        if broken in training.requests:
             unlucky(training)
         desk.trained(training)
 
@@ -136,7 +136,10 @@ def test_a_run_that_was_changed_is_not_built_upon(
     desk = new_desk(tmp_path)
     desk.submit(2)
     desk.worker().run(once=True)
-    weights = next(desk.ledger.settings.runs.rglob("adapter_model.safetensors"))
+    release = desk.ledger.current("m")
+    assert release is not None
+    run = desk.ledger.settings.folder / release.folder / "run"
+    weights = next(run.rglob("adapter_model.safetensors"))
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)

@@ -32,6 +32,8 @@ def training(desk: SpecimenDesk, out: Path, **options: str) -> Training:
         launch=config, loading={"dtype": "float32", "parts": {"vision_tower": "model.eye"}}
     )
     return Training(
+        requests=("r-1",),
+        upon=None,
         source=desk.ledger.model("m").source,
         vlm=lambda: pytest.fail("the launched processes load it themselves"),
         data=desk.people[desk.names[0]],

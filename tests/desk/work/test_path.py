@@ -57,7 +57,7 @@ def test_every_step_is_in_the_log_once(desk: SpecimenDesk) -> None:
     moved = [e.content["state"] for e in desk.ledger.entries(own) if e.kind == "request.moved"]
     assert moved == ["forgetting", "auditing", "passed"]
     names = [step.name for step in first.steps]
-    assert sorted(names) == ["advice", "audit-0", "forget-0", "forget-0"]
+    assert sorted(names) == ["advice", "audit-0", "forget-0"]
     assert [step.name for step in second.steps] == ["forget-0", "audit-0"]
     assert any("retraining that adapter" in line for line in desk.said)
 
@@ -160,9 +160,12 @@ def test_only_what_a_release_needs_is_left(
     assert {path.name for path in files.releases.iterdir()} == {
         Path(release.folder).name for release in releases
     }
-    runs = [path.parent for path in files.runs.rglob("run.json")]
-    wanted = read_manifest(folder_of(desk, releases[1]))["requests"].values()
-    assert {*runs} == {files.folder / about["folder"] for about in wanted}
+    assert not list(files.runs.iterdir()), "a release has all that it is made of"
+    manifest = read_manifest(folder_of(desk, releases[1]))
+    kept = {path.parent.name for path in (folder_of(desk, releases[1]) / "run").rglob("*.json")}
+    assert kept - {"run"} == {
+        n for about in manifest["requests"].values() for n in about["adapters"]
+    }
     assert not list(files.folder.rglob("*.unfinished"))
     assert not list(files.folder.rglob("*.part"))
 

@@ -3,8 +3,9 @@
 Two files, both of schema `excise.answers/1`, `{"schema", "items": [{"kind", "question", "answer",
 "before", "after"}]}`, where `answer` is the true one:
 
-- `answers.json` in the request's run folder: understanding and general questions about everybody
-  else's pictures, which are nobody's secret and are shown as they are;
+- `answers.json` in the folder of the release that first covered the request: understanding and
+  general questions about everybody else's pictures, which are nobody's secret and are shown as they
+  are;
 - `answers.json` among what is sealed (in the `probes` or the `data` part): the private questions,
   and those about the person's own pictures. An officer unlocks them with a reason.
 

@@ -4,7 +4,8 @@
       release.json     this manifest (schema `excise.release/1`)
       MODEL_CARD.md    a section for the served model's card
       model/           a merged checkpoint, or a LoRA in PEFT's format
-      run/             the requests' runs, stacked: what was audited and exported
+      run/             the run with the adapters of all batches: what was audited and exported
+      answers.json     public questions, answered before and after
       evidence/        audit.json, report.html, evidence.json
 
 Requests are named by their ids, people not at all. The folder appears whole or not at all; `model/`
@@ -44,6 +45,7 @@ def write_manifest(
     kind: str,
     base: Mapping[str, str],
     weights_hash: str,
+    run: str,
     requests: Mapping[str, Mapping[str, Any]],
     figures: Mapping[str, float],
     earlier: Sequence[str],
@@ -52,7 +54,8 @@ def write_manifest(
     """Write the card and then the manifest; returns the manifest's SHA-256.
 
     Args:
-        requests: by id, `{"run": run id, "folder": its place, "strength": weight, "hash": ...}`.
+        run: id of the run in `run/`.
+        requests: by id, `{"adapters": [names in run/], "strength": weight}`.
         earlier: folders of earlier releases, relative to the desk's.
     """
     evidence = folder / EVIDENCE / "evidence.json"
@@ -63,6 +66,7 @@ def write_manifest(
         "base": dict(base),
         "weights_hash": weights_hash,
         "model_folder": folder_hash(folder / MODEL),
+        "run": {"id": run, "hash": folder_hash(folder / RUN)},
         "evidence": file_hash(evidence) if evidence.is_file() else None,
         "requests": {id: dict(about) for id, about in sorted(requests.items())},
         "figures": dict(figures),
@@ -129,10 +133,10 @@ def _card(manifest: Mapping[str, Any]) -> str:
     return (
         "## Erasure requests\n\n"
         f"This model is `{manifest['base']['name']}` with the memories taken out that {count} "
-        f"erasure {'request' if count == 1 else 'requests'} named. Each was carried out by an "
-        "adapter of its own, and all of them were audited together on "
-        f"{manifest['date'][:10]}. The evidence is signed and lies with the release; it is "
-        "evidence, and no proof that nothing is left.\n\n"
+        f"erasure {'request' if count == 1 else 'requests'} named. Each batch of them was carried "
+        "out by an adapter of its own, trained with the earlier ones in place, and the sum was "
+        f"audited on {manifest['date'][:10]}. The evidence is signed and lies with the release; "
+        "it is evidence, and no proof that nothing is left.\n\n"
         "| figure of the audit | |\n|---|---:|\n"
         f"{rows}\n"
         f"Weights (SHA-256): `{manifest['weights_hash']}`\n"

@@ -2,9 +2,9 @@
 
 The files of an earlier release are never served again: they lack the requests that came after. What
 takes the place of the release is built from the base with all its requests at gentler settings:
-each at the gentlest dial at which its probes stay unanswered. A request that does not bear a
-gentler dial keeps its own, so that it stays erased, and is open again, to be carried out anew in
-another way.
+each batch's adapter at the gentlest dial at which the probes of its requests stay unanswered. Where
+one bears no gentler dial it keeps its own, so that its requests stay erased, and those are open
+again, to be carried out anew in another way.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from excise.desk.ledger import Ledger, Release
-from excise.desk.release.build import Piece, at_strength, exported, pieces_of, stacked
+from excise.desk.release.build import Built, Piece, built_of, exported, scaled, settled
 from excise.desk.release.manifest import MODEL, RUN, write_manifest
 from excise.desk.release.tidying import tidy_files
 from excise.desk.work.auditing import returned
@@ -25,6 +24,7 @@ from excise.desk.work.settings import model_settings
 from excise.records.errors import InputError
 from excise.records.writing import new_folder
 from excise.vlm.load import VLM, load
+from excise.weights.run import Run
 
 GENTLER = (0.7, 0.85)
 """Strengths that are tried, the gentlest first, beside the one that was released."""
@@ -64,17 +64,19 @@ def roll_back(
     vlm = load(entered.source, **dict(settings.loading))
     if vlm.weights_hash != current.base_hash:
         raise InputError(f"model {model}: its base has changed since; excise desk work rebuilds it")
-    pieces = pieces_of(ledger, current)
+    built = built_of(ledger, current)
+    assert built is not None
     home = ledger.settings.runs / f"rollback-{current.id}"
-    chosen = _chosen(ledger, vlm, pieces, home, actor)
-    gentler = [p.request for p in pieces if chosen[p.request].strength < p.strength]
+    turned = _turned(ledger, vlm, built, actor)
+    gentler = [id for piece in built.pieces if turned.get(piece) for id in piece.requests]
     if not gentler:
         raise InputError(f"release {current.id}: no request bears a gentler dial; nothing was done")
     reopened = [id for id in askable(ledger, current.requests) if id not in gentler]
     folder = ledger.settings.releases / f"rollback-{current.id}"
     if folder.is_dir():  # of a rollback that was killed before the ledger knew of it
         shutil.rmtree(folder)
-    run = stacked([*chosen.values()], home / "together")
+    run = settled(_at(built, turned), home / "together")
+    made_of = Built(run, built.pieces)
     with new_folder(folder) as made:
         weights = exported(run, entered.source, made / MODEL, settings.kind)
         shutil.move(run.folder, made / RUN)
@@ -84,7 +86,8 @@ def roll_back(
             kind=settings.kind,
             base={"name": vlm.name, "weights_hash": vlm.weights_hash},
             weights_hash=weights,
-            requests={id: piece.about() for id, piece in chosen.items()},
+            run=run.id,
+            requests=made_of.about(),
             figures={},
             earlier=[release.folder for release in ledger.releases(model)],
             date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -107,39 +110,36 @@ def roll_back(
     return RolledBack(release, tuple(gentler), tuple(reopened))
 
 
-def _chosen(
-    ledger: Ledger, vlm: VLM, pieces: Sequence[Piece], home: Path, actor: str
-) -> dict[str, Piece]:
-    """Each request's piece at its gentlest dial, one after the other, the others as chosen so far.
+def _turned(ledger: Ledger, vlm: VLM, built: Built, actor: str) -> dict[Piece, float]:
+    """The factor on each piece's dial, of those that bear one: the newest first, the others as
+    chosen so far.
 
-    A last look asks everybody: a sum may bring back what none of its parts did, and then nobody's
-    dial is turned.
+    A last look asks everybody: together they may bring back what none did, and then no dial is
+    turned.
     """
-    as_released = {piece.request: piece for piece in pieces}
-    chosen = dict(as_released)
-    asked = askable(ledger, as_released)
-    for piece in [as_released[id] for id in asked]:
-        for factor in GENTLER:
-            turned = at_strength(piece.run, factor * piece.strength)
-            tried = chosen | {piece.request: Piece(piece.request, turned, piece.place)}
-            if not _back(ledger, vlm, tried, home, [piece.request], actor):
-                chosen = tried
+    turned: dict[Piece, float] = {}
+    asked = askable(ledger, built.requests)
+    for piece in built.pieces:
+        own = [id for id in piece.requests if id in asked]
+        for factor in GENTLER if own else ():
+            tried = turned | {piece: factor}
+            if not _back(ledger, vlm, _at(built, tried), own, actor):
+                turned = tried
                 break
-    if chosen != as_released and _back(ledger, vlm, chosen, home, asked, actor):
-        return as_released
-    return chosen
+    if turned and _back(ledger, vlm, _at(built, turned), asked, actor):
+        return {}
+    return turned
 
 
-def _back(
-    ledger: Ledger,
-    vlm: VLM,
-    pieces: Mapping[str, Piece],
-    home: Path,
-    requests: Sequence[str],
-    actor: str,
-) -> list[str]:
-    """Whose memory is back with these pieces on the base."""
-    run = stacked([*pieces.values()], home / "tried")
+def _at(built: Built, turned: Mapping[Piece, float]) -> Run:
+    """The run with those pieces' dials turned."""
+    return scaled(
+        built.run, {name: factor for piece, factor in turned.items() for name in piece.adapters}
+    )
+
+
+def _back(ledger: Ledger, vlm: VLM, run: Run, requests: Sequence[str], actor: str) -> list[str]:
+    """Whose memory is back with this run on the base."""
     counts: dict[str, tuple[int, int]] = {}
     with run.applied(vlm):
         for request in requests:

@@ -2,8 +2,9 @@
 
 An older release still knows the people who came after it, so its weights go: those of the current
 release stay, and of the one before it, which servers may still run until the next. Manifests, cards
-and evidence of all releases stay. Of runs only those stay of which a current release is made; what
-killed workers and failed or withdrawn requests left behind goes.
+and evidence of all releases stay. Runs stay for as long as their batch is at work: a release has a
+copy of its own of what it is made of. What killed workers and failed or withdrawn requests left
+behind goes.
 
 Any number of workers may do this at once, while others work.
 """
@@ -14,8 +15,8 @@ import re
 import shutil
 from pathlib import Path
 
-from excise.desk.ledger import Ledger, Release
-from excise.desk.release.manifest import MODEL, RUN, read_manifest
+from excise.desk.ledger import Ledger
+from excise.desk.release.manifest import MODEL, RUN
 
 KEPT = 1
 """Releases before the current one whose weights stay."""
@@ -32,16 +33,12 @@ def tidy_files(ledger: Ledger) -> None:
     releases = ledger.releases()
     current = {release.id for release in releases if release.state == "current"}
     made = {settings.folder / release.folder for release in releases}
-    runs = {run for r in releases if r.id in current for run in _runs(settings.folder, r)}
     for folder in found:
         batch, rollback = _OF_BATCH.match(folder.name), _OF_ROLLBACK.match(folder.name)
         if (batch and batch[1] in at_work) or (rollback and rollback[1] in current):
             continue
-        if folder.parent == settings.releases:
-            if folder not in made and (batch or rollback):
-                _remove(folder)
-        else:
-            _remove_but(folder, runs)
+        if folder.parent == settings.runs or (folder not in made and (batch or rollback)):
+            _remove(folder)
     for model in {release.model for release in releases}:
         before = [r for r in releases if r.model == model and r.id not in current]
         for release in before[KEPT:]:
@@ -49,23 +46,8 @@ def tidy_files(ledger: Ledger) -> None:
             _remove(settings.folder / release.folder / RUN)
 
 
-def _runs(home: Path, release: Release) -> set[Path]:
-    manifest = home / release.folder
-    return {home / about["folder"] for about in read_manifest(manifest)["requests"].values()}
-
-
 def _inside(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def _remove_but(folder: Path, kept: set[Path]) -> None:
-    """Remove a folder but for what is kept below it."""
-    below = {path for path in kept if path.is_relative_to(folder)}
-    if not below:
-        _remove(folder)
-    elif folder not in below:
-        for inner in _inside(folder):
-            _remove_but(inner, below)
 
 
 def _remove(path: Path) -> None:

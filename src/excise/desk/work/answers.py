@@ -1,6 +1,6 @@
 """What the model said before and says now, for the page that shows both side by side.
 
-Two files (schema `excise.answers/1`): questions about everybody else's pictures in the run's
+Two files (schema `excise.answers/1`): questions about everybody else's pictures in the release's
 folder, which are nobody's secret; and the request's own private questions among its sealed probes.
 No true private answer is in it: it says whether the model told it before, and
 what it says instead now.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from excise.desk.release.build import Piece, stacked
+from excise.desk.release.build import Built, settled
 from excise.desk.work.auditing import Verdict, figures_of, judge, means
 from excise.desk.work.probes import answers, askable, read_probes, sample
 from excise.desk.work.together import together
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 class Audited:
     """What was audited, with what, and what it said."""
 
-    pieces: Sequence[Piece]
-    run: Run
+    built: Built
     data: Data
     verdict: Verdict
     pseudonyms: Mapping[str, str]
@@ -36,13 +35,10 @@ class Audited:
     number: int
 
 
-def audit_batch(
-    work: BatchWork, folders: Mapping[str, Path], earlier: Sequence[Piece], own: Sequence[Piece]
-) -> Audited:
-    """Stack, audit, ask about the earlier requests again, and note the verdict as a step."""
+def audit_batch(work: BatchWork, folders: Mapping[str, Path], made: Built) -> Audited:
+    """Audit, ask about the earlier requests again, and note the verdict as a step."""
     settings, number = work.settings, len(work.audits())
-    pieces = [*earlier, *own]
-    run = stacked(pieces, work.home / f"together-{number}")
+    run = settled(made.run, work.home / f"together-{number}")
     place = next(iter(folders.values())) / f"audited-{number}"
     data = together([*folders.values()], work.others, place, work.gone)
     salt, names = _pseudonyms(folders)
@@ -58,7 +54,7 @@ def audit_batch(
         salt=salt,
         progress=lambda stage, done, total: work.heart.require(),
     )
-    back = _asked_again(work, run, [piece.request for piece in earlier])
+    back = _asked_again(work, run, [id for id in made.requests if id not in folders])
     verdict = judge(result, {name: id for id, name in names.items()}, back)
     failed = [line["figure"] for line in result["gate"]["lines"] if line["status"] == "failed"]
     work.note(
@@ -74,7 +70,7 @@ def audit_batch(
     )
     word = "passed" if verdict.passed else f"not passed ({', '.join(failed) or 'earlier requests'})"
     work.worker.tell(f"audit {number} of batch {work.batch.id}: {word}")
-    return Audited(pieces, run, data, verdict, names, number)
+    return Audited(replace(made, run=run), data, verdict, names, number)
 
 
 def _pseudonyms(folders: Mapping[str, Path]) -> tuple[str, dict[str, str]]:

@@ -51,6 +51,17 @@ class Verdict:
         return not self.blame
 
 
+def way_of(blame: Mapping[str, Way]) -> Way:
+    """Which way the setting of the whole batch goes; a leak comes before harm."""
+    return "firmer" if "firmer" in blame.values() else "gentler"
+
+
+def given_up(blame: Mapping[str, Way]) -> list[str]:
+    """Whose requests fail when the ladder is at its end: who leaks, or everybody if it is harm."""
+    way = way_of(blame)
+    return [id for id, own in blame.items() if own == way]
+
+
 def judge(
     audit: Mapping[str, Any],
     people: Mapping[str, str],

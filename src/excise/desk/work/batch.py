@@ -8,6 +8,7 @@ is done twice, an audit that was not noted is.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,20 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 from excise.desk.ledger import Batch, NotAllowed, Release, Request, Sealed, Stale, Step
 from excise.desk.ledger.states import State
-from excise.desk.release.build import Piece, pieces_of
+from excise.desk.release.build import Built, built_of, built_upon, own_scaled
 from excise.desk.release.tidying import tidy_files
-from excise.desk.work.answers import private_answers, public_answers, write_answers
+from excise.desk.work.answers import private_answers, write_answers
 from excise.desk.work.audited import audit_batch
-from excise.desk.work.forgetting import Training, folder_of, run_of
+from excise.desk.work.auditing import given_up, way_of
+from excise.desk.work.forgetting import Training, folder_of
 from excise.desk.work.heart import Heart
 from excise.desk.work.ladder import Setting, Way
-from excise.desk.work.probes import read_probes, told, write_probes
+from excise.desk.work.probes import askable, read_probes, told, write_probes
 from excise.desk.work.releasing import publish_release, record_health
 from excise.desk.work.settings import ModelSettings, model_settings
 from excise.desk.work.together import together
 from excise.erasure.signing import signing_key
 from excise.evaluate.attacks.run import plan as attacks
 from excise.evaluate.gate import Gate
+from excise.methods.registry import make
+from excise.records.errors import InputError
 from excise.records.reading import read
 from excise.vlm.load import VLM, load
 from excise.vlm.weights_hash import hash_weights, weight_files
@@ -61,6 +65,9 @@ class BatchWork:
         self.gate.check(())
         attacks(given.preset, only=given.only)
         self.others = None if given.others is None else read(given.others)
+        if make(given.method, given.options).leaves != ("adapter",):
+            raise InputError(f"model {self.model}: method: {given.method} leaves more than an "
+                             "adapter, expected one whose runs can be added up")  # fmt: skip
         self.key = signing_key()
         self.base_hash = hash_weights(weight_files(self.source))
         self._vlm: VLM | None = None
@@ -106,75 +113,112 @@ class BatchWork:
     # one round
 
     def _round(self, live: list[Request]) -> bool:
-        """Forget, audit, release; whether that was the end of it."""
-        with ExitStack() as unlocked:
-            folders: dict[str, Path] = {}
-            own: list[Piece] = []
+        """Forget, audit, release; whether that was the end of it.
+
+        Batches of one model go one after another, since each is trained upon the one before.
+        """
+        with ExitStack() as unlocked, self.heart.holding(self.model):
             current = self.ledger.current(self.model)
+            setting = self._setting(live, current)
+            if setting is None:
+                self._give_up(live)
+                return False
+            folders: dict[str, Path] = {}
             for request in live:
-                setting = self._setting(request, current)
-                if setting is None:
-                    self._fail(request, RETRAIN)
-                    continue
                 folder = self._unlocked(request, unlocked)
                 if folder is None:
                     self._fail(request, NOTHING)
-                    continue
-                own.append(self._forget(request, setting, folder))
-                folders[request.id] = folder
-            if not own:
+                else:
+                    folders[request.id] = folder
+            if len(folders) < len(live):
                 return False
+            made = self._forget(live, setting, folders, built_of(self.ledger, current))
             for id in folders:
                 self._at(id, "auditing")
-            with self.heart.holding(self.model):
-                before = self.ledger.current(self.model)
-                earlier = [p for p in pieces_of(self.ledger, before) if p.request not in folders]
-                audited = audit_batch(self, folders, earlier, own)
-                if not audited.verdict.passed:
-                    return False
-                shown = public_answers(self.vlm(), audited.run, audited.data, self.settings.seed)
-                for piece in own:
-                    write_answers(piece.run.folder, shown)
-                    self._keep_probes(piece.request, folders[piece.request], audited.run)
-                    self._at(piece.request, "passed")
-                publish_release(self, before, audited)
-                return True
+            audited = audit_batch(self, folders, made)
+            if not audited.verdict.passed:
+                return False
+            for id, folder in folders.items():
+                self._keep_probes(id, folder, audited.built.run)
+                self._at(id, "passed")
+            publish_release(self, current, audited)
+            return True
 
-    def _forget(self, request: Request, setting: Setting, folder: Path) -> Piece:
-        """The request's run at its setting."""
+    def _forget(
+        self,
+        live: list[Request],
+        setting: Setting,
+        folders: Mapping[str, Path],
+        current: Built | None,
+    ) -> Built:
+        """The batch's run at its setting, upon everything that was released before."""
         self.heart.require()
-        place = self.home / request.id / folder_of(self.settings, setting)
-        name = f"forget-{len(self._ways(request))}"
-        if self.batch.done(name, request.id) is None:
-            self._at(request.id, "forgetting")
-        if request.entered == "adapter" and self.batch.done("advice", request.id) is None:
-            self.note("advice", {"advice": CLEANER}, request.id)
-            self.worker.tell(f"{request.id}: {CLEANER}")
-        if self.settings.launch is not None:
-            self._vlm = None  # the launched processes need its memory
-        training = Training(
-            source=self.source,
-            vlm=self.vlm,
-            data=together([folder], self.others, folder / "alone", self.gone),
-            settings=self.settings,
-            options={**self.settings.options, **setting.options},
-            out=place,
-            alive=self.heart.require,
+        below = None if current is None else current.without(folders, self.home / "below")
+        upon = None if below is None else below.run
+        place = self.home / folder_of(self.settings, setting, [*folders], upon)
+        for request in live:
+            if self.batch.done(f"forget-{len(self.audits())}") is None:
+                self._at(request.id, "forgetting")
+            if request.entered == "adapter" and self.batch.done("advice", request.id) is None:
+                self.note("advice", {"advice": CLEANER}, request.id)
+                self.worker.tell(f"{request.id}: {CLEANER}")
+        if not (place / "run.json").is_file():
+            self._train(place, setting, folders, below)
+        run = own_scaled(Run.load(place), setting.strength)
+        self.note(
+            f"forget-{len(self.audits())}",
+            {"run": run.id, "requests": [*folders], "strength": round(run.edit.strength, 4)},
         )
-        run = run_of(training, setting, self.worker.make_run)
-        piece = Piece(request.id, run, place.relative_to(self.ledger.settings.folder).as_posix())
-        self.note(name, {"run": run.id, "strength": round(piece.strength, 4)}, request.id)
-        self.worker.tell(f"{request.id}: forgotten, as {run.id}")
-        return piece
+        self.worker.tell(f"{len(folders)} requests forgotten, as {run.id}")
+        return built_upon(below, run, [*folders])
 
-    def _ways(self, request: Request) -> list[Way]:
-        """Which way each audit so far sent this request."""
-        found = [step.result["blame"].get(request.id) for step in self.audits()]
-        return [way for way in found if way is not None]
+    def _train(
+        self, place: Path, setting: Setting, folders: Mapping[str, Path], below: Built | None
+    ) -> None:
+        """Make the run, with a draw of the earlier requests, which are to stay forgotten."""
+        earlier = [] if below is None else [id for id in below.requests if id not in folders]
+        drawn = random.Random(f"replay-{place.name}").sample(
+            sorted(earlier), min(self.settings.replay, len(earlier))
+        )
+        with ExitStack() as unlocked:
+            asked = askable(self.ledger, drawn)
+            again = [self._told(id, unlocked, "kept forgotten") for id in asked]
+            parts = [*folders.values(), *(folder for folder in again if folder is not None)]
+            training = Training(
+                requests=tuple(folders),
+                upon=None if below is None else below.run,
+                source=self.source,
+                vlm=self.vlm,
+                data=together(
+                    parts, self.others, parts[0] / f"all-{len(self.audits())}", self.gone
+                ),
+                settings=self.settings,
+                options={**self.settings.options, **setting.options},
+                out=place,
+                alive=self.heart.require,
+            )
+            if self.settings.launch is not None:
+                self._vlm = None  # the launched processes need its memory
+            self.worker.make_run(training)
 
-    def _setting(self, request: Request, current: Release | None) -> Setting | None:
-        reopened = current is not None and request.id in current.requests
-        return self.settings.ladder.setting(self._ways(request), anew=reopened)
+    def _setting(self, live: list[Request], current: Release | None) -> Setting | None:
+        """What the audits of these very requests so far lead to; None at the ladder's end."""
+        ids = {request.id for request in live}
+        ways = [way_of(blame) for blame in self._blames(ids) if blame]
+        reopened = current is not None and bool(ids & {*current.requests})
+        return self.settings.ladder.setting(ways, anew=reopened)
+
+    def _blames(self, ids: set[str]) -> list[dict[str, Way]]:
+        """Of each audit of just these requests, who was to blame."""
+        return [step.result["blame"] for step in self.audits() if {*step.result["people"]} == ids]
+
+    def _give_up(self, live: list[Request]) -> None:
+        """The ladder is at its end for these: who is to blame fails, the others begin anew."""
+        blame = self._blames({request.id for request in live})[-1]
+        out = given_up(blame)
+        for request in live:
+            if request.id in out:
+                self._fail(request, RETRAIN)
 
     # the vault
 
@@ -188,10 +232,14 @@ class BatchWork:
             return unlocked.enter_context(
                 self.ledger.unlock(request.id, actor=actor, reason="forgetting")
             )
+        return self._told(request.id, unlocked, "forgetting again")
+
+    def _told(self, id: str, unlocked: ExitStack, reason: str) -> Path | None:
+        """Records of what the base tells when it is asked a request's probes; None if nothing."""
         folder = unlocked.enter_context(
-            self.ledger.unlock(request.id, actor=actor, reason="forgetting again", part="probes")
+            self.ledger.unlock(id, actor=self.worker.name, reason=reason, part="probes")
         )
-        records = told(self.vlm(), folder, request.pseudonym)
+        records = told(self.vlm(), folder, self.ledger.request(id).pseudonym)
         lines = "".join(f"{record.model_dump_json()}\n" for record in records)
         (folder / "records.jsonl").write_text(lines, encoding="utf-8")
         enough = any(record.fits for record in records) and any(r.scores for r in records)

@@ -1,4 +1,4 @@
-"""One request's run: an adapter of its own, made on the untouched base.
+"""One batch's run: an adapter for its requests, trained with all earlier ones on the model.
 
 In this process, or under `accelerate launch` where the model's settings name a configuration. The
 folder of a run is named by what it was trained with, so one that is there already is not made
@@ -16,13 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from excise.desk.release.build import at_strength, strength_of
 from excise.desk.work.ladder import Setting
 from excise.desk.work.settings import ModelSettings
 from excise.methods.forget import forget
@@ -38,6 +37,12 @@ POLL = 0.5
 @dataclass(frozen=True)
 class Training:
     """One run to make: the forget set of `data` off the base, into the folder `out`."""
+
+    requests: tuple[str, ...]
+    """Whom the new adapter is for; `data` has earlier requests' records too, as what the base tells
+    of them, so that they stay forgotten."""
+    upon: Run | None
+    """The run with the adapters of all earlier batches."""
 
     source: str
     """The base: a folder or a hub id."""
@@ -56,7 +61,7 @@ Train = Callable[[Training], None]
 
 
 def train(training: Training) -> None:
-    """Make the run of a request."""
+    """Make the run of a batch."""
     if training.settings.launch is not None:
         _launched(training)
         return
@@ -66,22 +71,20 @@ def train(training: Training) -> None:
         method=make(training.settings.method, dict(training.options)),
         out=training.out,
         seed=training.settings.seed,
+        upon=training.upon,
         progress=lambda stage, done, total: training.alive(),
     )
 
 
-def folder_of(settings: ModelSettings, setting: Setting) -> str:
+def folder_of(
+    settings: ModelSettings, setting: Setting, requests: Sequence[str], upon: Run | None
+) -> str:
     """The name of a run's folder: a hash of everything that its training is told."""
-    told = [settings.method, {**settings.options, **setting.options}, settings.seed]
+    told = [
+        *(settings.method, {**settings.options, **setting.options}, settings.seed),
+        *(sorted(requests), None if upon is None else upon.id),
+    ]
     return f"run-{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]}"
-
-
-def run_of(training: Training, setting: Setting, make_run: Train) -> Run:
-    """The run at its strength, trained unless it is there."""
-    if not (training.out / "run.json").is_file():
-        make_run(training)
-    run = Run.load(training.out)
-    return at_strength(run, setting.strength * strength_of(run))
 
 
 def launch_command(training: Training) -> list[str]:
@@ -101,6 +104,8 @@ def launch_command(training: Training) -> list[str]:
         else:
             text = json.dumps(value) if isinstance(value, Mapping) else str(value)
             command += [f"--{key.replace('_', '-')}", text]
+    if training.upon is not None:
+        command += ["--upon", str(training.upon.folder)]
     for key, value in training.options.items():
         command += ["-o", f"{key}={value}"]
     return command

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from excise.desk.ledger import Release
 from excise.desk.release.build import exported
 from excise.desk.release.manifest import EVIDENCE, MODEL, RUN, file_hash, write_manifest
+from excise.desk.work.answers import public_answers, write_answers
 from excise.desk.work.audited import Audited
 from excise.desk.work.auditing import figures_of, means
 from excise.erasure.conduct import publish
@@ -30,14 +31,15 @@ def publish_release(work: BatchWork, before: Release | None, audited: Audited) -
     """
     ledger, home = work.ledger, work.ledger.settings.folder
     folder = ledger.settings.releases / f"{work.batch.id}-{audited.number}"
-    covered = [*dict.fromkeys((*(before.requests if before else ()), *audited.pseudonyms))]
-    pieces = {piece.request: piece for piece in audited.pieces}
+    built = audited.built
+    covered = sorted(built.requests)
     with new_folder(folder) as made:
-        weights = exported(audited.run, work.source, made / MODEL, work.settings.kind)
+        write_answers(made, public_answers(work.vlm(), built.run, audited.data, work.settings.seed))
+        weights = exported(built.run, work.source, made / MODEL, work.settings.kind)
         work.heart.require()
         audit: dict[str, Any] = {
             **audited.verdict.audit,
-            "export": {"run": audited.run.id, "hash": folder_hash(made / MODEL)},
+            "export": {"run": built.run.id, "hash": folder_hash(made / MODEL)},
         }
         publish(
             audit,
@@ -45,17 +47,18 @@ def publish_release(work: BatchWork, before: Release | None, audited: Audited) -
             data=audited.data,
             key=work.key,
             page=render,
-            run=audited.run.folder,
+            run=built.run.folder,
             export=made / MODEL,
         )
-        shutil.move(audited.run.folder, made / RUN)
+        shutil.move(built.run.folder, made / RUN)
         manifest = write_manifest(
             made,
             model=work.model,
             kind=work.settings.kind,
             base={"name": work.vlm().name, "weights_hash": work.base_hash},
             weights_hash=weights,
-            requests={id: pieces[id].about() for id in covered},
+            run=built.run.id,
+            requests=built.about(),
             figures=means(audit),
             earlier=[release.folder for release in ledger.releases(work.model)],
             date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -67,7 +70,7 @@ def publish_release(work: BatchWork, before: Release | None, audited: Audited) -
             actor=work.worker.name,
             model=work.model,
             figures=figures_of(audit, pseudonym),
-            run=pieces[id].place,
+            run=folder.relative_to(home).as_posix(),
             evidence={
                 "file": evidence.relative_to(home).as_posix(),
                 "sha256": file_hash(evidence),

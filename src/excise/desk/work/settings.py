@@ -48,6 +48,9 @@ class ModelSettings(BaseModel):
     only: tuple[str, ...] = ASKING
     """Attacks or families to try. Relearning, which takes the weights, is not among them unless it
     is named; the evidence says so."""
+    replay: int = Field(64, ge=0)
+    """How many earlier requests, drawn anew for each batch, are trained again with it so that they
+    stay forgotten; all of them are asked about."""
     reference: str | None = None
     kind: Literal["merged", "lora"] = "merged"
     budget: Budget = Budget()
