@@ -14,7 +14,7 @@ from tests.weights.conftest import factors
 from excise.cli import main
 from excise.records.errors import InputError
 from excise.weights.run import Run
-from excise.weights.stack import stack
+from excise.weights.stack import stack, upon
 
 MODULE = "layers.0.attn.q_proj"
 
@@ -95,3 +95,53 @@ def test_the_command(two: list[Run], tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["stack", *(str(run.folder) for run in two), "--out", str(out)]) == 0
     assert f"run: {out}" in capsys.readouterr().out
     assert len(Run.load(out).edit.branches) == 2
+
+
+@pytest.fixture
+def over(two: list[Run], plain_run: Callable[..., Run]) -> Run:
+    """A third run upon the stack of two."""
+    third = plain_run("three", 3)
+    upon(two[1], third.folder, third.turned(strength=0.5).edit).write(third.folder / "edit.json")
+    info = json.loads((third.folder / "run.json").read_text())
+    (third.folder / "run.json").write_text(json.dumps({**info, "upon": [two[1].id]}))
+    return Run.load(third.folder)
+
+
+def test_a_run_upon_another_is_the_sum_and_its_dial_turns_its_own_part(
+    over: Run, two: list[Run], plain_run: Callable[..., Run], vlm: Any
+) -> None:
+    own, below = change(plain_run("alone", 3), vlm), change(two[1], vlm)
+    torch.testing.assert_close(change(over, vlm), 0.5 * own + below, rtol=1e-4, atol=1e-6)
+    assert over.edit.strength == 0.5
+    turned = over.turned(strength=2)
+    torch.testing.assert_close(change(turned, vlm), 2 * own + below, rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_upon_a_run_upon_another_keeps_them_apart(
+    over: Run, plain_run: Callable[..., Run], vlm: Any
+) -> None:
+    fourth = plain_run("four", 4)
+    own, below = change(fourth, vlm), change(over, vlm)
+    edit = upon(over, fourth.folder, fourth.edit)
+    edit.write(fourth.folder / "edit.json")
+    names = [branch.adapter for branch in edit.branches]
+    assert len({*names}) == 3 and [branch.fixed for branch in edit.branches] == [False, True, True]
+    run = Run.load(fourth.folder)
+    torch.testing.assert_close(change(run, vlm), own + below, rtol=1e-4, atol=1e-6)
+    assert upon(over, fourth.folder, fourth.edit) == edit, "what is copied already is taken"
+
+
+def test_what_a_run_has_in_it_is_not_stacked_onto_it(
+    over: Run, two: list[Run], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="has .*two in it already"):
+        stack([over, two[1]], tmp_path / "all")
+    assert len(stack([over, two[0]], tmp_path / "all").edit.branches) == 3
+
+
+def test_a_sculpted_run_is_built_upon_by_none(
+    write_run: Callable[..., Path], two: list[Run]
+) -> None:
+    cut = Run.load(write_run("runs/cut", forgetting=factors(1), anchor=factors(2)))
+    with pytest.raises(InputError, match="is sculpted or combined by ties"):
+        upon(cut, two[0].folder, two[0].edit)

@@ -35,7 +35,7 @@ from excise.vlm.placement import quantised
 from excise.vlm.sharing import sharing_obstacle
 from excise.weights.json_file import read_object
 from excise.weights.run import SCHEMA, Run
-from excise.weights.stack import require_plain
+from excise.weights.stack import holds, require_plain
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -92,7 +92,7 @@ def _forget(
         "base": {"id": vlm.name, "weights_hash": vlm.weights_hash},
         "data": {"fingerprint": data.fingerprint(), **method.sees(data)},
         "seed": seed,
-        **({} if upon is None else {"upon": upon.id}),
+        **({} if upon is None else {"upon": holds(upon)}),
     }
     if processes.from_main(lambda: out.exists() and (not out.is_dir() or any(out.iterdir()))):
         return _finished(out, plan)
@@ -172,8 +172,8 @@ def _finished(out: Path, plan: dict[str, Any]) -> Run:
     if not (out / "run.json").is_file():
         raise InputError(f"{out}: not empty and not a run, expected a new folder")
     run = Run.load(out)
-    for key, wanted in plan.items():
-        if run.info.get(key) != wanted:
+    for key in (*plan, "upon"):  # which a plan upon nothing does not have
+        if run.info.get(key) != plan.get(key):
             raise InputError(f"{out}: holds a run with another {key}, expected a new folder")
     return run
 

@@ -42,6 +42,10 @@ def stack(runs: Sequence[Run], out: str | Path) -> Run:
                 f"{runs[0].folder} for {runs[0].base_hash[:12]}"
             )
         require_plain(run.edit, str(run.folder))
+    for run in runs:
+        for inner in holds(run)[1:]:
+            if inner in seen:
+                raise InputError(f"{run.folder}: has {seen[inner]} in it already")
     branches: list[Branch] = []
     with new_folder(out) as made:
         for number, run in enumerate(runs):
@@ -76,6 +80,12 @@ def upon(earlier: Run, folder: Path, edit: EditSpec) -> EditSpec:
                 shutil.copytree(earlier.folder / branch.adapter, made, dirs_exist_ok=True)
         branches.append(branch.model_copy(update={"adapter": name, "fixed": True}))
     return EditSpec(criterion="none", combine="sum", branches=tuple(branches))
+
+
+def holds(run: Run) -> list[str]:
+    """Ids of the run and of the runs whose adapters it has beside its own."""
+    stacked = [part["run"] for part in run.info.get("stacked", ())]
+    return [run.id, *stacked, *run.info.get("upon", ())]
 
 
 def require_plain(edit: EditSpec, where: str) -> None:
