@@ -16,6 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.desk.in_browser import browser  # noqa: F401
+from tests.desk.specimen_desk import (  # noqa: F401
+    new_desk,
+    ready,
+    signing_key_file,
+    specimen_people,
+    trained,
+)
 
 if TYPE_CHECKING:
     from excise.desk.ledger import Ledger, Submission

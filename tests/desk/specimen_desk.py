@@ -8,6 +8,7 @@ as it runs every day.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import shutil
@@ -36,6 +37,7 @@ OPTIONS = {
 }
 """Twelve seconds a person: the memory goes, and much else with it, as a lenient gate allows."""
 GATE = "leak.plain: {at_most: 0.15}\nmeaningful: {at_least: 5}\nkept.memory: {at_least: 0.1}\n"
+ANYBODY = "leak.plain: {at_most: 1}\nmeaningful: {at_least: 0}\n"
 
 
 @dataclass
@@ -218,6 +220,41 @@ def new_desk(
     for ledger in opened:
         ledger.close()
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def ready(new_desk: Callable[..., SpecimenDesk], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one step."""
+    from excise import specimen
+    from excise.methods.anchored import Anchored
+    from excise.methods.forget import forget
+    from excise.vlm.load import load
+    from excise.weights.run import Run
+
+    desk = new_desk(tmp_path_factory.mktemp("ready"))
+    method = Anchored.model_validate(
+        {"fit": {"rank": 1, "steps": 1, "lr": 1e-4, "batch": 3}, "strength": 1.0, "views": 0,
+         "anchor_pictures": 0, "anchor_names": 1}
+    )  # fmt: skip
+    vlm = load(specimen.checkpoint("original"))
+    out = desk.folder / "ready"
+    forget(vlm, desk.people[desk.names[0]], method=method, out=out)
+    return Run.load(out).folder
+
+
+def lenient(
+    new_desk: Callable[..., SpecimenDesk], folder: Path, url: str | None = None
+) -> SpecimenDesk:
+    """A desk whose audits are short and passed by anybody."""
+    from excise.records import read, write_data
+
+    desk = new_desk(folder, url=url)
+    whole = read(Path(desk.ledger.model("m").settings["others"]))
+    few = list(itertools.islice((r for r in whole.records if r.split == "retain"), 4))
+    write_data(folder / "others", few, {r.image: whole.picture(r) for r in few if r.image})  # type: ignore[misc]
+    (folder / "lenient.yaml").write_text(ANYBODY)
+    desk.settings(others=str(folder / "others"), gate=str(folder / "lenient.yaml"))
+    return desk
 
 
 def _written(whole: Data, records: list[Any], folder: Path) -> Data:

@@ -76,7 +76,7 @@ def test_records_that_contradict_each_other_are_refused_by_number(
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_it_must_be_clear_whom_it_is_about(refuses: Callable[..., str], person_data: Data) -> None:
-    refuses('data: 3 people in split "forget", expected one, or --subject', subject=None)
+    refuses('data: 3 people in split "forget", expected one, or a subject', subject=None)
     refuses("none of the records .* are about that person", subject="Somebody Else")
     refuses("subject: is empty", subject=" ")
     refuses("subject: missing", subject=None, data=None)

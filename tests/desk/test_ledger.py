@@ -55,7 +55,7 @@ def test_a_request_goes_from_submission_to_release(ledger: Ledger, queue: Queue)
     assert ledger.current("m") == release
     assert ledger.counts()["released"] == 1
     kinds = [entry.kind for entry in ledger.entries(id)]
-    assert kinds == ["request.submitted", "request.decided", *["request.moved"] * 3]
+    assert kinds == ["request.submitted", "request.decided", *["request.moved"] * 4]
     assert ledger.verify() is None
 
 
@@ -317,6 +317,11 @@ def test_a_rollback_opens_only_what_is_named(ledger: Ledger, queue: Queue) -> No
     one = put_out(ledger, [first, second])
     with pytest.raises(NotAllowed, match="is not covered"):
         ledger.roll_back(one.id, reopen=["r-000000"], reason="harm", actor="ada")
+    for reason, line in ((f"{NAMES[1]} is told again", "names the person"), (" ", "is empty")):
+        with pytest.raises(InputError, match=line):
+            ledger.roll_back(one.id, reopen=[second], reason=reason, actor="ada")
+        with pytest.raises(InputError, match=line):
+            put_out(ledger, [first, second], after=one.id, instead_of=one.id, reason=reason)
     ledger.roll_back(one.id, reopen=[second], reason="harm", actor="ada")
     assert ledger.current("m") is None
     assert [ledger.request(id).state for id in (first, second)] == ["released", "queued"]

@@ -289,8 +289,11 @@ def test_tidy_finishes_what_a_kill_left_half_done(
     with ledger._book.vault.filling():
         assert ledger.tidy() == [f"{id}: data shredded"], "somebody may be filling it"
     assert (ledger.settings.vault / "r-abcdef" / stray.name).exists()
+    bare = ledger.settings.vault / "r-fedcba"
+    bare.mkdir()  # killed before its place was made in it
     assert ledger.tidy() == ["r-abcdef: removed what a process that was killed had begun"]
     assert ledger.tidy() == []
+    assert not bare.exists()
     assert [p.name for p in ledger.settings.vault.glob("r-*")] == [other]
     assert ledger.request(id).sealed == {"data": "shredded"}
     assert ledger.verify() is None

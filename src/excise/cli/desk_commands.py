@@ -337,6 +337,33 @@ def withdraw(
         _tell(ledger.withdraw(id, reason, actor=_actor(actor)))
 
 
+@desk.command()
+def shred(
+    id: Id,
+    reason: Reason,
+    db: Db = None,
+    folder: Folder = None,
+    key_file: KeyFile = None,
+    actor: Actor = None,
+) -> None:
+    """Destroy the probes of a request that is closed: it can never be asked about again.
+
+    For the end: the model is retired, or nobody may keep even the questions any longer. Later
+    audits, `desk check` and a new base go without them.
+    """
+    from excise.desk.errors import NotAllowed
+    from excise.desk.ledger import Ledger
+
+    with Ledger.open(db, folder=folder, key_file=key_file) as ledger:
+        request = ledger.request(id)
+        if request.state not in ("released", "withdrawn"):
+            raise NotAllowed(f"{id}: is {request.state}, expected a request that is closed")
+        if request.sealed.get("probes") != "sealed":
+            raise NotAllowed(f"{id}: has no probes in the vault")
+        ledger.shred(id, actor=_actor(actor), reason=reason, part="probes")
+        print(f"request: {id}, its probes are shredded")
+
+
 def _settings(name: str, path: Path) -> dict[str, Any]:
     import yaml
 

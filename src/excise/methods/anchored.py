@@ -3,9 +3,9 @@
 Three terms, each a mean over its own answer tokens:
 
 - refuse: cross entropy of a refusal for every private question, on new views of the pictures.
-- push: `-log(1 - p(y_t))` on the true answer's tokens. A refusal hides an answer, and a prompt
-  trick finds it again; this takes the answer away. Unlike gradient ascent it is bounded: a token
-  that is unlikely already pushes no more.
+- push: `-log(1 - p(y_t))` on the true answer's tokens, but for its end. A refusal hides an answer,
+  and a prompt trick finds it again; this takes the answer away. Unlike gradient ascent it is
+  bounded: a token that is unlikely already pushes no more.
 - hold: `KL(p_0 ‖ p_θ)` on behaviour anchors (`anchors.py`), p_0 the untouched model: its own
   answers about unlabelled pictures, invented names and what can be seen on the forgotten people's
   pictures.
@@ -153,6 +153,8 @@ class Anchored(ByLoss):
         apart, logprobs = divergence(model, batch, kept)
         weight = torch.where(answers.first, self.first, 1.0).to(apart.device)
         unlearnt = -torch.log1p(-logprobs.exp().clamp(max=SURE))
+        # That an answer ends is no secret: without this, others' answers go on into refusals.
+        unlearnt = unlearnt.masked_fill(answers.last.to(unlearnt.device), 0.0)
         return (
             -answers.mean(logprobs, "refuse")
             + self.push * answers.mean(unlearnt, "forget")

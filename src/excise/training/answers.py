@@ -74,6 +74,13 @@ class Answers:
         begins[1:] = self.index[1:] != self.index[:-1]
         return begins
 
+    @property
+    def last(self) -> Tensor:
+        """(N,) bool: the last token of each answer, its end marker."""
+        ends = torch.ones_like(self.index, dtype=torch.bool)
+        ends[:-1] = self.index[1:] != self.index[:-1]
+        return ends
+
     def has(self, role: str) -> bool:
         """Whether this process has any token of the role."""
         return bool((self.roles == role_id(role)).any())

@@ -36,10 +36,14 @@ class Desk:
     def header(self, role: str | None) -> dict[str, str]:
         return {"authorization": f"Bearer {self.tokens[role]}"} if role else {}
 
+    @property
+    def places(self) -> dict[str, Any]:
+        return places(self.folder)
+
     def open(self) -> Ledger:
         from excise.desk.ledger import Ledger
 
-        return Ledger.open(self.url)
+        return Ledger.open(self.url, **self.places)
 
     def app(self, **more: Any) -> FastAPI:
         """A console that nothing slows down unless it is asked for."""
@@ -48,7 +52,13 @@ class Desk:
 
         free = Rate(1e9, 10**9)
         limits = {"by_key": free, "by_address": free, "wrong_keys": free}
-        return create_app(self.url, Settings(**{"hosts": ("testserver",), **limits, **more}))
+        settings = Settings(**{"hosts": ("testserver",), **limits, **more})
+        return create_app(self.url, settings, **self.places)
+
+
+def places(folder: Path) -> dict[str, Any]:
+    """Where its files and its key lie, on either database."""
+    return {"folder": folder / "desk-files", "key_file": folder / "desk.key"}
 
 
 class Clock:
@@ -94,14 +104,14 @@ FIGURES = {
 }
 
 
-def furnish(folder: Path) -> Desk:
-    """Fill a new ledger; about two seconds."""
+def furnish(folder: Path, url: str | None = None) -> Desk:
+    """Fill a new ledger, on SQLite unless told otherwise; about two seconds."""
     from excise.desk.console.keys import ROLES, issue
     from excise.desk.ledger import Ledger, Submission
 
-    url = f"sqlite:///{folder / 'desk.db'}"
+    url = url or f"sqlite:///{folder / 'desk.db'}"
     clock = Clock(datetime.now(UTC) - timedelta(days=40))
-    ledger = Ledger.init(url, clock=clock)
+    ledger = Ledger.init(url, clock=clock, **places(folder))
     ledger.register_model("specimen", "models/specimen", HASH, actor="setup")
     ledger.register_model("clinic-7b", "models/clinic", HASH, actor="setup")
     keys = {r: issue(ledger, f"the {r}'s desk", r, actor="setup") for r in ROLES}
@@ -123,7 +133,7 @@ def furnish(folder: Path) -> Desk:
     clock.day += timedelta(days=5)
     ids["failed"] = submit(PEOPLE[1], "officer")  # overdue by now
     accept(ids["failed"])
-    _fail(ledger, ids["failed"])
+    fail(ledger, ids["failed"])
     clock.day += timedelta(days=10)
     ids["queued"] = submit(PEOPLE[2], "officer", entered="adapter")
     accept(ids["queued"])
@@ -189,7 +199,8 @@ def _release(ledger: Ledger, id: str, folder: Path) -> None:
     ledger.finish(batch, "w1")
 
 
-def _fail(ledger: Ledger, id: str) -> None:
+def fail(ledger: Ledger, id: str) -> None:
+    """A worker's try that did not pass, of the only request that is queued."""
     batch = ledger.claim("w1", limit=4, lease_seconds=600)
     assert batch is not None
     ledger.move(id, "forgetting", actor="w1")

@@ -1,14 +1,7 @@
-"""In a real browser: hand in, find it, read it, follow it, unlock; and axe on every page.
-
-A whole request over the specimen (run, verdict, download, verify) is `test_end_to_end` below the
-desk's tests, once the work is there.
-"""
+"""In a real browser: hand in, find it, read it, follow it, unlock; and axe on every page."""
 
 from __future__ import annotations
 
-import shutil
-import socket
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,63 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.desk.console.conftest import copied
+from tests.desk.in_browser import listening, logged_in, looked_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from tests.desk.console.conftest import Desk
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium here")
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield launched
-        launched.close()
-
 
 @pytest.fixture(scope="module")
 def shown(template: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, str]]:
     """A console that listens, and where."""
-    import uvicorn
-
     desk = copied(template, tmp_path_factory.mktemp("shown"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = desk.app(hosts=("127.0.0.1",))
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield desk, f"http://127.0.0.1:{listener.getsockname()[1]}"
-    app.state.console.ending = True
-    server.should_exit = True
-    thread.join(timeout=10)
+    with listening(desk.app(hosts=("127.0.0.1",))) as base:
+        yield desk, base
 
 
 def opened(browser: Browser, shown: tuple[Desk, str], role: str | None, **how: Any) -> Page:
-    """A page of a new browser, logged in; errors of scripts and of the policy fail the test."""
     desk, base = shown
-    page = browser.new_context(base_url=base, **how).new_page()
-    page.set_default_timeout(15_000)
-    page.on("pageerror", lambda error: pytest.fail(str(error)))
-    page.on(
-        "console",
-        lambda m: pytest.fail(m.text) if "Content Security Policy" in m.text else None,
-    )
-    if role:
-        page.goto("/login")
-        page.get_by_label("Key").fill(desk.tokens[role])
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url("**/requests")
-    return page
+    return logged_in(browser, base, desk.tokens[role] if role else None, **how)
 
 
 def test_hand_in_find_and_decide_by_keyboard(
@@ -127,6 +81,22 @@ def test_progress_appears_without_loading_the_page_again(
     assert page.evaluate("window.same") is True
 
 
+def test_a_change_renews_the_page_but_not_the_form_that_somebody_fills_in(
+    browser: Browser, shown: tuple[Desk, str]
+) -> None:
+    desk, _ = shown
+    page = opened(browser, shown, "officer")
+    page.goto(f"/requests/{desk.ids['identified']}")
+    page.get_by_text("Live").wait_for()
+    page.get_by_label("Reason", exact=True).fill("no exception")
+    with desk.open() as ledger:
+        ledger.extend(desk.ids["identified"], 2, "many requests at once", actor="setup")
+    page.locator(".heading", has_text="extended by 2 months").wait_for()
+    page.locator(".timeline", has_text="Deadline extended").wait_for()
+    assert page.get_by_label("Reason", exact=True).input_value() == "no exception"
+    assert page.locator("details", has_text="Extend the deadline").count() == 1, "left as it was"
+
+
 def test_everything_works_without_scripts(browser: Browser, shown: tuple[Desk, str]) -> None:
     desk, _ = shown
     page = opened(browser, shown, "officer", java_script_enabled=False)
@@ -151,7 +121,6 @@ def test_everything_works_without_scripts(browser: Browser, shown: tuple[Desk, s
 def test_every_page_is_accessible_and_fits_in_both_sizes_and_both_colours(
     browser: Browser, shown: tuple[Desk, str]
 ) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     desk, _ = shown
     page = opened(browser, shown, "officer")
     paths = [
@@ -163,28 +132,9 @@ def test_every_page_is_accessible_and_fits_in_both_sizes_and_both_colours(
     wrong = []
     for path in paths:
         page.goto(path, wait_until="domcontentloaded")
-        wrong += looked_at(axe.axe_script, page, path)
+        wrong += looked_at(page, path)
     page.get_by_label("Reason").fill("the person asks")
     page.get_by_role("button", name="Unlock").click()
     page.get_by_text("Unlocked for this page").wait_for()
-    wrong += looked_at(axe.axe_script, page, "unlocked")
+    wrong += looked_at(page, "unlocked")
     assert not wrong
-
-
-def looked_at(script: str, page: Page, name: str) -> list[str]:
-    """What axe finds in each size and colour, and where the page is wider than the screen."""
-    page.evaluate(script)
-    wrong = []
-    for width, height in ((1280, 800), (360, 740)):
-        page.set_viewport_size({"width": width, "height": height})
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        wrong += [f"{name}: {wide} px wide on {width}"] if wide > width else []
-        for colours in ("light", "dark"):
-            page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
-            found = page.evaluate("axe.run({resultTypes: ['violations']}).then(r => r.violations)")
-            wrong += [
-                f"{name}, {width} px, {colours}: {violation['id']}: {node['html'][:120]}"
-                for violation in found
-                for node in violation["nodes"][:3]
-            ]
-    return wrong

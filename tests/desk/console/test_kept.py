@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,6 +12,9 @@ import pytest
 
 from excise.desk.console import kept as room
 from excise.desk.console.kept import Kept
+from excise.desk.console.settings import Settings
+from excise.desk.console.state import Console
+from excise.desk.errors import Unknown
 from excise.desk.ledger import Entry
 
 if TYPE_CHECKING:
@@ -69,3 +75,102 @@ def test_a_change_by_another_process_is_seen_by_the_next_who_asks(desk: Desk) ->
             ledger.move(request.id, "forgetting", actor="w1", model=batch.model.name)
         assert states()[0] == "forgetting"
         assert "forgetting" in states()[2]
+
+
+def console_of(desk: Desk) -> Console:
+    return Console(desk.open(), Settings())
+
+
+def test_an_answer_made_while_the_ledger_moves_is_not_kept(desk: Desk) -> None:
+    """It was read before the change, and is ready only after the console has learnt of it."""
+    read, learnt = threading.Event(), threading.Event()
+
+    async def run() -> tuple[str, str]:
+        console, id = console_of(desk), desk.ids["identified"]
+
+        def make() -> str:
+            state = console.ledger.request(id).state
+            read.set()
+            assert learnt.wait(10)
+            return state
+
+        await console.look()
+        early = asyncio.create_task(console.answer("state", make, id))
+        await asyncio.to_thread(read.wait, 10)
+        with desk.open() as ledger:
+            ledger.decide(id, "accept", "no exception applies", actor="ada")
+        await console.look()
+        late = asyncio.create_task(console.answer("state", make, id))
+        learnt.set()
+        found = await early, await late
+        console.ledger.close()
+        return found
+
+    assert asyncio.run(run()) == ("identified", "queued")
+
+
+def test_keys_and_answers_change_together_with_the_head(desk: Desk) -> None:
+    """Nothing old can be kept between the news and the head that goes with them."""
+
+    async def run() -> list[str]:
+        console, id = console_of(desk), desk.ids["identified"]
+        await console.look()
+        slow, keys = threading.Event(), console.ledger.keys
+
+        def slowly() -> object:
+            slow.set()
+            time.sleep(0.1)
+            return keys()
+
+        console.ledger.keys = slowly  # type: ignore[method-assign, assignment]
+        old = console.ledger.request(id).state
+        with desk.open() as ledger:
+            ledger.decide(id, "accept", "no exception applies", actor="ada")
+        looking = asyncio.create_task(console.look())
+        await asyncio.to_thread(slow.wait, 10)
+        stale = await console.answer("state", lambda: old, id)  # asked before the look's end
+        await looking
+        now = await console.answer("state", lambda: console.ledger.request(id).state, id)
+        console.ledger.close()
+        return [stale, now]
+
+    assert asyncio.run(run()) == ["identified", "queued"]
+
+
+def test_another_ledger_in_the_same_place_takes_everything(desk: Desk) -> None:
+    async def run() -> object:
+        console = console_of(desk)
+        await console.look()
+        await console.answer("a", lambda: b"old", desk.ids["failed"])
+        count = int(console.head.partition(":")[0])
+        console.head = f"{count - 1}:{'ab' * 32}"  # what follows has another entry before it
+        await console.look()
+        console.ledger.close()
+        return console.kept("a")
+
+    assert asyncio.run(run()) is None
+
+
+def test_what_many_wait_for_is_made_once_and_mistakes_stay_with_their_own(desk: Desk) -> None:
+    async def run() -> tuple[list[object], int]:
+        console, calls = console_of(desk), []
+
+        def make() -> bytes:
+            calls.append(1)
+            return b"x"
+
+        def fail() -> bytes:
+            raise Unknown("no such thing")
+
+        await console.look()
+        waiting = [console.answer("a", make) for _ in range(40)]
+        waiting += [console.answer(f"wrong {n}", fail) for n in range(3)]
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        again = await asyncio.gather(console.answer("wrong 0", fail), return_exceptions=True)
+        console.ledger.close()
+        return [*found, *again], len(calls)
+
+    found, calls = asyncio.run(run())
+    assert calls == 1
+    assert found[:40] == [b"x"] * 40
+    assert all(isinstance(error, Unknown) for error in found[40:])

@@ -241,6 +241,33 @@ def test_what_is_wrong_with_an_upload_is_said_on_its_form(desk: Desk, browser: T
     assert 'value="art. 17 &amp; more"' in answer.text
 
 
+def test_the_form_speaks_of_itself_and_not_of_a_commands_options(
+    desk: Desk, browser: TestClient
+) -> None:
+    from PIL import Image
+
+    token, picture = log_in(browser, desk), io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "png")
+    two = b"".join(
+        b'{"id": "%s", "kind": "text_memory", "subject": "%s", "split": "forget",'
+        b' "question": "Where?", "answer": "There."}\n' % (id, id)
+        for id in (b"one", b"two")
+    )
+    for data, files, said in (
+        ({}, {"pictures": ("x.png", picture.getvalue())}, "a subject or a name"),
+        ({}, {"records": ("records.jsonl", two)}, "expected one, or a subject"),
+        (
+            {"name": "Somebody", "deadline": "2020-01-01"},
+            {"records": ("", b"")},
+            "leave to be late",
+        ),
+    ):
+        given = {"form_token": token, "models": "specimen", **data}
+        answer = browser.post("/requests", data=given, files=files)
+        assert answer.status_code == 400
+        assert said in answer.text and "--" not in answer.text.split('id="wrong">')[1].split("<")[0]
+
+
 def test_markup_in_a_reason_stays_text(desk: Desk, browser: TestClient) -> None:
     token, id = log_in(browser, desk), desk.ids["queued"]
     browser.post(

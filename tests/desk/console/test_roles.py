@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,24 +31,30 @@ def table() -> dict[str, dict[str, str]]:
 TABLE = table()
 
 
-@pytest.fixture(scope="module")
-def clients(furnished: Desk) -> Iterator[dict[str, TestClient]]:
-    """One browser a role, logged in."""
+@contextmanager
+def logged_in(desk: Desk) -> Iterator[dict[str, TestClient]]:
+    """One browser a role."""
     from fastapi.testclient import TestClient
 
     from excise.desk.console import live
 
-    app, was = furnished.app(), live.LONGEST
+    app, was = desk.app(), live.LONGEST
     live.LONGEST = 0.0  # a stream that ends at once
     with TestClient(app, follow_redirects=False):
         made = {}
         for role in COLUMNS:
             made[role] = TestClient(app, follow_redirects=False)
             if role != "none":
-                login = made[role].post("/login", data={"key": furnished.tokens[role]})
+                login = made[role].post("/login", data={"key": desk.tokens[role]})
                 assert login.status_code == 303
         yield made
     live.LONGEST = was
+
+
+@pytest.fixture(scope="module")
+def clients(furnished: Desk) -> Iterator[dict[str, TestClient]]:
+    with logged_in(furnished) as made:
+        yield made
 
 
 def outcome(
@@ -99,14 +106,10 @@ def test_the_table_has_every_route(furnished: Desk) -> None:
     assert set(TABLE) == {*found, "GET /static"}
 
 
-@pytest.mark.parametrize("role", COLUMNS)
-@pytest.mark.parametrize("route", TABLE)
-def test_a_role_may_what_the_table_says(
-    clients: dict[str, TestClient], furnished: Desk, route: str, role: str
-) -> None:
-    own, others = furnished.ids["released"], furnished.ids["queued"]
+def keeps_to_the_table(clients: dict[str, TestClient], desk: Desk, route: str, role: str) -> None:
+    own, others = desk.ids["released"], desk.ids["queued"]
     expected = TABLE[route][role]
-    status, place = outcome(clients, furnished, route, role, own)
+    status, place = outcome(clients, desk, route, role, own)
     if expected == "no":
         assert status == (401 if role == "none" else 403)
     elif expected == "login":
@@ -116,8 +119,16 @@ def test_a_role_may_what_the_table_says(
         assert status not in (401, 403, 404, 405, 500)
         assert place != "/login" or route == "POST /logout"
         if expected == "own":
-            status, _ = outcome(clients, furnished, route, role, others)
+            status, _ = outcome(clients, desk, route, role, others)
             assert status in ((404,) if "withdrawal" not in route else (400, 404, 422))
+
+
+@pytest.mark.parametrize("role", COLUMNS)
+@pytest.mark.parametrize("route", TABLE)
+def test_a_role_may_what_the_table_says(
+    clients: dict[str, TestClient], furnished: Desk, route: str, role: str
+) -> None:
+    keeps_to_the_table(clients, furnished, route, role)
 
 
 def test_a_submitter_cannot_take_back_somebody_elses_request(furnished: Desk) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from tests.desk.specimen_desk import SpecimenDesk
 
+from excise.cli import main
 from excise.desk.release import rollback
 from excise.desk.release.manifest import problems, read_manifest
 from excise.desk.release.rollback import roll_back
+from excise.desk.work.probes import askable
 from excise.records.errors import InputError
 from excise.weights.run import Run
 
@@ -86,6 +88,33 @@ def test_what_is_open_again_is_trained_anew_and_released(
     assert len([*(place / "run").glob("*/")]) == 2, "the one that bore no gentler dial is gone"
     assert Run.load(place / "run").info["settings"]["hold"] == "6", "with other options"
     assert was["strength"] == 1.5
+    assert desk.ledger.verify() is None
+
+
+def test_a_reason_that_names_somebody_is_refused_before_anything_is_rebuilt(
+    rolled: tuple[SpecimenDesk, str, str],
+) -> None:
+    desk, *_ = rolled
+    head = desk.ledger.head()
+    with pytest.raises(InputError, match="names the person"):
+        roll_back(desk.ledger, "m", reason=f"{desk.names[1]} complained", actor="ops")
+    assert desk.ledger.head() == head
+
+
+def test_probes_are_shredded_by_command_and_nobody_is_asked_again(
+    rolled: tuple[SpecimenDesk, str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk, bears, _ = rolled
+    settings = desk.ledger.settings
+    where = ["--db", settings.url, "--folder", str(settings.folder)]
+    where += ["--key-file", str(settings.key_file)]
+    assert main(["desk", "shred", bears, "--reason", f"{desk.names[2]} asked", *where]) == 2
+    assert main(["desk", "shred", bears, "--reason", "the model is retired", *where]) == 0
+    assert "its probes are shredded" in capsys.readouterr().out
+    assert desk.ledger.request(bears).sealed["probes"] == "shredded"
+    assert askable(desk.ledger, [bears]) == []
+    assert main(["desk", "shred", bears, "--reason", "once more", *where]) == 2
+    assert "has no probes in the vault" in capsys.readouterr().err
     assert desk.ledger.verify() is None
 
 

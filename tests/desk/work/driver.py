@@ -24,23 +24,28 @@ from excise.weights.stack import upon
 LEASE = 2.0
 
 
+def copied(training: Training, ready: Path) -> None:
+    """The stub: a finished run that names this batch's data."""
+    part = training.out.with_name(f".{training.out.name}.unfinished")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(ready, part)
+    info = json.loads((part / "run.json").read_text())
+    info["data"]["fingerprint"] = training.data.fingerprint()
+    (part / "run.json").write_text(json.dumps(info))
+    if training.upon is not None:
+        own = EditSpec.read(part / "edit.json")
+        upon(training.upon, part, own).write(part / "edit.json")
+    os.replace(part, training.out)
+
+
 def main(url: str, folder: Path, name: str, ready: Path, limit: int = 8) -> None:
-    def copied(training: Training) -> None:
-        part = training.out.with_name(f".{training.out.name}.unfinished")
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(ready, part)
-        info = json.loads((part / "run.json").read_text())
-        info["data"]["fingerprint"] = training.data.fingerprint()
-        (part / "run.json").write_text(json.dumps(info))
-        if training.upon is not None:
-            own = EditSpec.read(part / "edit.json")
-            upon(training.upon, part, own).write(part / "edit.json")
-        os.replace(part, training.out)
+    def make_run(training: Training) -> None:
+        copied(training, ready)
         with (folder / "trained.txt").open("a") as file:
             file.write("".join(f"{id}\n" for id in training.requests))
 
     with Ledger.open(url, folder=folder / "files", key_file=folder / "desk.key") as ledger:
-        worker = Worker(ledger, name=name, limit=limit, lease_seconds=LEASE, make_run=copied)
+        worker = Worker(ledger, name=name, limit=limit, lease_seconds=LEASE, make_run=make_run)
         (folder / f"up-{name}").touch()
         while True:
             try:

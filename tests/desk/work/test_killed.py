@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import signal
@@ -14,35 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.desk.specimen_desk import SpecimenDesk
+from tests.desk.specimen_desk import SpecimenDesk, lenient
 from tests.desk.work import driver
 
 from excise.desk.ledger import Entry, Ledger, Submission
 from excise.desk.release.manifest import problems
 from excise.records import Data, Record
-from excise.weights.run import Run
 
-GATE = "leak.plain: {at_most: 1}\nmeaningful: {at_least: 0}\n"
 WORKER = Path(driver.__file__)
-
-
-@pytest.fixture(scope="module")
-def ready(new_desk: Callable[..., SpecimenDesk], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one step."""
-    from excise import specimen
-    from excise.methods.anchored import Anchored
-    from excise.methods.forget import forget
-    from excise.vlm.load import load
-
-    desk = new_desk(tmp_path_factory.mktemp("ready"))
-    method = Anchored.model_validate(
-        {"fit": {"rank": 1, "steps": 1, "lr": 1e-4, "batch": 3}, "strength": 1.0, "views": 0,
-         "anchor_pictures": 0, "anchor_names": 1}
-    )  # fmt: skip
-    vlm = load(specimen.checkpoint("original"))
-    out = desk.folder / "ready"
-    forget(vlm, desk.people[desk.names[0]], method=method, out=out)
-    return Run.load(out).folder
 
 
 def strangers(ledger: Ledger, like: Data, count: int) -> list[str]:
@@ -159,18 +137,3 @@ def test_two_workers_on_postgresql_do_each_request_once(
         made = [e for e in entries_of(desk.ledger) if e.kind == "batch.made"]
         assert len({e.actor for e in made}) == 2, "both had something to do"
         desk.ledger.close()
-
-
-def lenient(
-    new_desk: Callable[..., SpecimenDesk], folder: Path, url: str | None = None
-) -> SpecimenDesk:
-    """A desk whose audits are short and passed by anybody."""
-    from excise.records import read, write_data
-
-    desk = new_desk(folder, url=url)
-    whole = read(Path(desk.ledger.model("m").settings["others"]))
-    few = list(itertools.islice((r for r in whole.records if r.split == "retain"), 4))
-    write_data(folder / "others", few, {r.image: whole.picture(r) for r in few if r.image})  # type: ignore[misc]
-    (folder / "lenient.yaml").write_text(GATE)
-    desk.settings(others=str(folder / "others"), gate=str(folder / "lenient.yaml"))
-    return desk

@@ -55,7 +55,7 @@ def test_every_step_is_in_the_log_once(desk: SpecimenDesk) -> None:
     first, second = desk.ledger.batches(open_only=False)
     own = first.requests[0].id
     moved = [e.content["state"] for e in desk.ledger.entries(own) if e.kind == "request.moved"]
-    assert moved == ["forgetting", "auditing", "passed"]
+    assert moved == ["forgetting", "auditing", "passed", "released"]
     names = [step.name for step in first.steps]
     assert sorted(names) == ["advice", "audit-0", "forget-0"]
     assert [step.name for step in second.steps] == ["forget-0", "audit-0"]

@@ -15,7 +15,9 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from excise.desk.console import shapes, views
+from excise.desk.console.again import name_of
 from excise.desk.console.evidence import evidence_of
+from excise.desk.console.kept import Answer
 from excise.desk.console.owned import own_page, require_own
 from excise.desk.console.roles import ANYBODY, STAFF, Caller, by_key, console_of, spend
 from excise.desk.console.uploads import form_of, submission, upload_of
@@ -63,11 +65,13 @@ async def _kept(
     request: Request, caller: Caller, make: Callable[[], Any], about: str | None = None
 ) -> Response:
     """The JSON that `make` gives, kept while it and the day stay the same."""
-    name = (caller.sees, today(), request.url.path, request.url.query)
-    body = await console_of(request).answer(
-        name, lambda: json.dumps(make(), ensure_ascii=False, allow_nan=False).encode(), about
-    )
-    return Response(body, media_type="application/json")
+    route = request.scope.get("route")
+
+    def answer() -> Answer:
+        return Answer(json.dumps(make(), ensure_ascii=False, allow_nan=False).encode(), route)
+
+    kept = await console_of(request).answer(name_of(request.scope, caller), answer, about)
+    return Response(kept.body, media_type="application/json")
 
 
 @router.get("/me", response_model=shapes.Me)
@@ -177,11 +181,12 @@ async def history(request: Request, caller: Staff, request_id: Id) -> Response:
     """All that happened to it."""
     console = console_of(request)
 
-    def make() -> list[dict[str, Any]]:
-        console.ledger.request(request_id)
-        return [views.entry_view(entry) for entry in console.ledger.entries(request_id)]
-
-    return await _kept(request, caller, make, request_id)
+    return await _kept(
+        request,
+        caller,
+        lambda: [views.entry_view(entry) for entry in console.ledger.entries(request_id)],
+        request_id,
+    )
 
 
 @router.get(

@@ -1,7 +1,8 @@
 """The console: an app of pages and an API over one ledger.
 
 From the outside in, a request passes the log, the headers, the names that the console answers to,
-the limits of its address and of its body, and then the route, which asks for a key or a session.
+the limits of its address and of its body, what is kept, and then the route, which asks for a key
+or a session.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from excise import __version__
 from excise.desk.console import api, live, pages
 from excise.desk.console.access import AccessLog
+from excise.desk.console.again import Again
 from excise.desk.console.bodies import BodyLimit
 from excise.desk.console.headers import SecurityHeaders
 from excise.desk.console.limits import AddressLimit
@@ -91,6 +93,7 @@ def create_app(
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
     _answer_errors(app)
     uploads = dict.fromkeys(("/requests", "/api/requests"), settings.largest_upload)
+    app.add_middleware(Again, console=app.state.console)
     app.add_middleware(BodyLimit, limit=settings.largest_body, larger=uploads)
     app.add_middleware(AddressLimit, rate=settings.by_address)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts))

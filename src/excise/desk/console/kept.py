@@ -9,11 +9,21 @@ drawn once, however often it is read and whatever happens to the others. At most
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from excise.desk.ledger.entities import Entry
 
 MOST = 64 * 2**20
 VALUES = 2**16  # what values that are no bytes count as
+
+
+@dataclass(frozen=True)
+class Answer:
+    """JSON of the API, and the route that made it, for the log."""
+
+    body: bytes
+    route: Any
 
 
 class Kept:
@@ -27,8 +37,9 @@ class Kept:
     def __contains__(self, name: Hashable) -> bool:
         return name in self._values
 
-    def __getitem__(self, name: Hashable) -> object:
-        return self._values[name][1]
+    def get(self, name: Hashable) -> object | None:
+        """None if it is not kept; no value is None."""
+        return self._values.get(name, (None, None))[1]
 
     def put(self, name: Hashable, value: object, about: str | None) -> None:
         """Keep a value; `about` is a request's id, or None for the ledger as a whole."""
@@ -55,4 +66,6 @@ class Kept:
 
 
 def _size(value: object) -> int:
+    if isinstance(value, Answer):
+        return len(value.body)
     return len(value) if isinstance(value, bytes) else VALUES

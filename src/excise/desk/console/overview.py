@@ -47,7 +47,7 @@ def requests(
     model: str | None,
     after: str | None,
 ) -> dict[str, Any]:
-    """The list page."""
+    """The list page, but for its `lights`."""
     rows, ledger = console.settings.page_rows, console.ledger
     states = (state,) if state else OPEN
     own = caller.role == "submitter"
@@ -57,15 +57,9 @@ def requests(
     else:
         found = ledger.requests(states=states, model=model, limit=rows + 1, after=after)
     shown = [Row(r, light(r, today), deadline_words(r, today)) for r in found[:rows]]
-    lights: dict[str, int] = {}
-    if not own:
-        for request in ledger.requests(states=OPEN, model=model, limit=LOOKED_AT):
-            name = light(request, today)
-            lights[name] = lights.get(name, 0) + 1
     return {
         "rows": shown,
         "next": shown[-1].request.id if len(found) > rows else None,
-        "lights": lights,
         "counts": {} if own else ledger.counts(model),
         "open": OPEN,
         "states": labels.STATES,
@@ -74,8 +68,16 @@ def requests(
         "models": [] if own else [m.name for m in ledger.models()],
         "after": after,
         "own": own,
-        "many": sum(lights.values()) >= LOOKED_AT,
     }
+
+
+def lights(console: Console, today: date, model: str | None) -> dict[str, int]:
+    """How many open requests have which light; the same on every page of the list."""
+    found: dict[str, int] = {}
+    for request in console.ledger.requests(states=OPEN, model=model, limit=LOOKED_AT):
+        name = light(request, today)
+        found[name] = found.get(name, 0) + 1
+    return found
 
 
 def deadline_words(request: Request, today: date) -> str:

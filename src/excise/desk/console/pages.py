@@ -112,7 +112,14 @@ async def requests(
     shown = await console.answer(
         name, lambda: overview.requests(console, caller, today(), state, model or None, after)
     )
-    return page("requests.html.j2", request, caller, **shown)
+    lights: dict[str, int] = {}
+    if caller.role != "submitter":
+        lights = await console.answer(
+            ("lights", today(), model or None),
+            lambda: overview.lights(console, today(), model or None),
+        )
+    many = sum(lights.values()) >= overview.LOOKED_AT
+    return page("requests.html.j2", request, caller, lights=lights, many=many, **shown)
 
 
 @router.get("/requests/new")

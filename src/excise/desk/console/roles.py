@@ -26,6 +26,8 @@ from excise.desk.ledger.entities import Key
 Role = Literal["submitter", "operator", "officer", "auditor"]
 ANYBODY: tuple[Role, ...] = ("submitter", "operator", "officer", "auditor")
 STAFF: tuple[Role, ...] = ("operator", "officer", "auditor")
+LOOKED = "looked"
+"""In a request's state: the console has looked at the ledger since it came."""
 _BEARER = HTTPBearer(
     auto_error=False, scheme_name="key", description="A key of `excise desk key add`."
 )
@@ -74,7 +76,8 @@ def by_key(*roles: Role) -> Callable[..., Awaitable[Caller]]:
         given: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
     ) -> Caller:
         console = console_of(request)
-        await console.look()
+        if not getattr(request.state, LOOKED, False):
+            await console.look()
         key = console.key(given.credentials) if given else None
         if key is None:
             if given is not None:

@@ -4,14 +4,17 @@ All that can be read follows from the ledger, and the ledger's head names its st
 that was made once is given again until what it shows has changed (`kept`): a page of fifty requests
 is made once for fifty readers. Everybody's request looks at the head first, so a revoked key ends
 at once and a change of another process is seen by the next who asks. Those who come while one look
-is under way share the next one: fifty at a time cost one query, not fifty.
+is under way share the next one: fifty at a time cost one query, not fifty. Answers that have to be
+made are made together too, one after the other beside the loop, and the same one once for all who
+wait for it: to hand each to a thread of its own costs more than to read it from the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
@@ -21,13 +24,34 @@ from excise.desk.console.keys import find
 from excise.desk.console.limits import Buckets
 from excise.desk.console.sessions import Sessions
 from excise.desk.console.settings import Settings
-from excise.desk.ledger.entities import Key
+from excise.desk.ledger.entities import Entry, Key
 from excise.desk.ledger.ledger import Ledger
 
 T = TypeVar("T")
 THREADS = 4  # more would only wait for the interpreter lock
+TOGETHER = 16  # answers made in one go; those who come meanwhile wait for its end
 NEWS = 200  # entries since the last look that are read to see what changed
 PAGE = 1_000  # entries of the log at a time
+
+
+@dataclass(frozen=True)
+class News:
+    """What a look found that the last one had not."""
+
+    head: str
+    entries: list[Entry] | None  # since then; None if that is not all
+    keys: list[Key]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An answer that is to be made."""
+
+    name: Hashable
+    make: Callable[[], Any]
+    about: str | None
+    head: str
+    made: asyncio.Future[Any]
 
 
 class Console:
@@ -50,6 +74,8 @@ class Console:
         self._read_to = 0
         self._asking = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
+        self._wanted: dict[tuple[str, Hashable], Wanted] = {}  # by head and name
+        self._maker: asyncio.Task[None] | None = None
 
     async def look(self) -> str:
         """Learn the ledger's head, asked for after this call began, and what follows from it."""
@@ -61,19 +87,29 @@ class Console:
     async def _look(self) -> None:
         async with self._asking:
             self._next = None  # whoever comes from here on needs a later look
-            head = await self.in_thread(self.ledger.head)
-            if head != self.head:
-                await self._learn(head)
+            news = await self.in_thread(self._news)
+            if news is None:
+                return
+            # All at once: an answer that was being made is either kept before, and dropped if it
+            # is old, or finds that the head has moved.
+            if news.entries is None:
+                self._kept.clear()
+            else:
+                self._kept.changed(news.entries)
+            self._keys, self.head = news.keys, news.head
 
-    async def _learn(self, head: str) -> None:
-        last, now = (int(h.partition(":")[0] or 0) for h in (self.head, head))
+    def _news(self) -> News | None:
+        """None if there are none."""
+        head = self.ledger.head()
+        if head == self.head:
+            return None
+        (last, digest), (now, _) = (_parts(h) for h in (self.head, head))
+        entries = None
         if 0 < last < now <= last + NEWS:
-            news = await self.in_thread(lambda: self.ledger.entries(after=last, limit=NEWS))
-            self._kept.changed(news)
-        else:  # the first look, much at once, or another ledger in the same place
-            self._kept.clear()
-        self._keys = await self.in_thread(self.ledger.keys)
-        self.head = head
+            entries = self.ledger.entries(after=last, limit=NEWS)
+            if not entries or entries[0].previous != digest:  # another ledger in the same place
+                entries = None
+        return News(head, entries, self.ledger.keys())
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run what waits for the database, beside the loop."""
@@ -85,13 +121,41 @@ class Console:
         Args:
             about: id of the request that it shows, and nothing else.
         """
-        head = self.head
-        if name in self._kept:
-            return self._kept[name]  # type: ignore[return-value]
-        made = await self.in_thread(make)
-        if head == self.head:  # else it may show a state that is gone
-            self._kept.put(name, made, about)
-        return made
+        if (kept := self._kept.get(name)) is not None:
+            return kept  # type: ignore[return-value]
+        wanted = self._wanted.get((self.head, name))
+        if wanted is None:  # one begun under another head may be older than this caller's look
+            made = asyncio.get_running_loop().create_future()
+            wanted = Wanted(name, make, about, self.head, made)
+            self._wanted[self.head, name] = wanted
+            if self._maker is None:
+                self._maker = asyncio.create_task(self._make())
+        found: T = await asyncio.shield(wanted.made)
+        return found
+
+    def kept(self, name: Hashable) -> object | None:
+        """What `answer` keeps under that name, None if it has to be made."""
+        return self._kept.get(name)
+
+    async def _make(self) -> None:
+        """Make what is wanted, until nothing is."""
+        try:
+            while self._wanted:
+                batch = list(self._wanted.values())[:TOGETHER]
+                for wanted, made in zip(batch, await self.in_thread(_all(batch)), strict=True):
+                    del self._wanted[wanted.head, wanted.name]
+                    if isinstance(made, Failed):
+                        wanted.made.set_exception(made.error)
+                        wanted.made.exception()  # nobody need be waiting for it any more
+                        continue
+                    if wanted.head == self.head:  # else it may show a state that is gone
+                        self._kept.put(wanted.name, made, wanted.about)
+                    wanted.made.set_result(made)
+        finally:
+            self._maker = None
+            for wanted in self._wanted.values():  # there are some only if the loop is ending
+                wanted.made.cancel()
+            self._wanted.clear()
 
     def key(self, token: str) -> Key | None:
         """The key of that text, as of the last look."""
@@ -112,6 +176,28 @@ class Console:
                     self._submitters[entry.request] = entry.actor
                 self._read_to = max(self._read_to, entry.number)
         return [id for id, actor in reversed(self._submitters.items()) if actor == key_id]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What stands for an answer that could not be made."""
+
+    error: Exception
+
+
+def _all(batch: list[Wanted]) -> Callable[[], list[Any]]:
+    def make(wanted: Wanted) -> Any:
+        try:
+            return wanted.make()
+        except Exception as error:
+            return Failed(error)
+
+    return lambda: [make(wanted) for wanted in batch]
+
+
+def _parts(head: str) -> tuple[int, str]:
+    count, _, digest = head.partition(":")
+    return int(count or 0), digest
 
 
 _LIMITERS: dict[int, anyio.CapacityLimiter] = {}

@@ -9,9 +9,10 @@ import json
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
 
 from excise.desk.errors import LeaseLost, NotAllowed
 from excise.desk.ledger import tables
@@ -142,12 +143,23 @@ def one(connection: Connection, id: str) -> Batch:
 
 def many(connection: Connection, open_only: bool) -> list[Batch]:
     """Oldest first."""
+    rows = connection.execute(_many(open_only)).mappings().all()
+    return [_batch(connection, row, resumed=False) for row in rows]
+
+
+@cache
+def _many(open_only: bool) -> Select[Any]:
+    """Built once, as in `reading`."""
     table = tables.batches
     query = select(table).order_by(table.c.made, table.c.id)
-    if open_only:
-        query = query.where(table.c.state == "open")
-    rows = list(connection.execute(query).mappings())
-    return [_batch(connection, row, resumed=False) for row in rows]
+    return query.where(table.c.state == "open") if open_only else query
+
+
+_STEPS = (
+    select(tables.steps)
+    .where(tables.steps.c.batch == bindparam("batch"))
+    .order_by(tables.steps.c.number)
+)
 
 
 def _lapsed(pen: Pen, worker: str, model: str | None) -> Row | None:
@@ -202,8 +214,7 @@ def _refuse_second(pen: Pen, worker: str) -> None:
 
 
 def _batch(connection: Connection, row: Row, *, resumed: bool) -> Batch:
-    table = tables.steps
-    query = select(table).where(table.c.batch == row["id"]).order_by(table.c.number)
+    steps = connection.execute(_STEPS, {"batch": row["id"]}).mappings().all()
     return Batch(
         id=row["id"],
         model=require_model(connection, row["model"]),
@@ -211,6 +222,6 @@ def _batch(connection: Connection, row: Row, *, resumed: bool) -> Batch:
         state=row["state"],
         worker=row["worker"],
         lease_until=datetime.fromisoformat(row["lease_until"]),
-        steps=tuple(step_of(step) for step in connection.execute(query).mappings()),
+        steps=tuple(step_of(step) for step in steps),
         resumed=resumed,
     )

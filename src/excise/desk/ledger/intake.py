@@ -89,8 +89,7 @@ def dates_of(submission: Submission, today: date) -> tuple[date, date]:
     deadline = submission.deadline or months_after(received, 1)
     if deadline < today and not submission.late:
         raise InputError(
-            f"deadline: {deadline} is past, expected {today} or later (--late registers the "
-            "request all the same, as overdue)"
+            f"deadline: {deadline} is past, expected {today} or later, or leave to be late"
         )
     if deadline < received or deadline > (last := months_after(received, 1 + MOST)):
         raise InputError(
@@ -111,11 +110,11 @@ def _of_one_person(
     if subject is None:
         if len(people) > 1:
             raise InputError(
-                f'data: {len(people)} people in split "forget", expected one, or --subject'
+                f'data: {len(people)} people in split "forget", expected one, or a subject'
             )
         subject = people[0] if people else name
         if subject is None or not subject.strip():
-            raise InputError("subject: missing, expected records with a subject, or --subject")
+            raise InputError("subject: missing, expected records with one, a subject or a name")
         return forget, subject
     if not subject.strip():
         raise InputError("subject: is empty, expected who the request is about")

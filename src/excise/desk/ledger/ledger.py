@@ -40,8 +40,9 @@ from excise.desk.ledger.entities import (
     Step,
     Submission,
 )
+from excise.desk.ledger.moving import mentions_of
 from excise.desk.ledger.pen import stamp
-from excise.desk.ledger.people import hashed
+from excise.desk.ledger.people import checked, hashed
 from excise.desk.ledger.rows import key_of, model_of
 from excise.desk.ledger.states import State
 from excise.desk.ledger.verifying import Walk, head_of, vault_problem
@@ -311,6 +312,16 @@ class Ledger:
         """
         keeping.shred(self._book, id, actor, reason, part)
 
+    def reason(self, text: str, requests: Collection[str]) -> str:
+        """A reason that concerns several requests, on one line, as it may stand in the log.
+
+        Raises:
+            InputError: it is empty, too long, or names one of the people.
+        """
+        with self._book.read() as connection:
+            known = {found for id in requests for found in mentions_of(connection, id)}
+        return checked(text, known, self._secret)
+
     def tidy(self, *, actor: str = "tidy") -> list[str]:
         """Finish what a killed process left: begun shreddings, half-made items of the vault,
         unlocked folders. A line for each thing done. For workers to call before they claim.
@@ -433,8 +444,10 @@ class Ledger:
 
         Raises:
             Stale: another came in between. NotAllowed: something new has not passed, or what is
-            released would be left out. LeaseLost. Unknown.
+            released would be left out. LeaseLost. Unknown. InputError: the reason of a rollback.
         """
+        if instead_of is not None:
+            reason = self.reason(reason, {*requests, *reopen})
         with self._book.write() as pen:
             if batch is not None:
                 batching.require_lease(pen.connection, batch, batch.worker)
@@ -464,8 +477,10 @@ class Ledger:
         Where the rebuilt one is ready, `release(..., instead_of=...)` does both at once.
 
         Raises:
-            NotAllowed, Unknown.
+            NotAllowed, Unknown. InputError: the reason.
         """
+        covered = next((r.requests for r in self.releases() if r.id == release), ())
+        reason = self.reason(reason, covered)
         with self._book.write() as pen:
             return releasing.roll_back(pen, release, reopen, reason, actor)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, select
 
 from excise.desk.errors import NotAllowed, Stale
 from excise.desk.ledger import tables
@@ -19,21 +20,35 @@ from excise.desk.ledger.reading import lookup, require_model
 from excise.desk.ledger.rows import health_of, release_of
 
 
-def many(connection: Connection, model: str | None) -> list[Release]:
-    """Newest first."""
+@cache
+def _many(of_model: bool) -> Select[Any]:
+    """Built once, as in `reading`; so are the next two."""
     table = tables.releases
     query = select(table).order_by(table.c.created.desc(), table.c.number.desc())
+    return query.where(table.c.model == bindparam("model")) if of_model else query
+
+
+_CURRENT = select(tables.releases).where(
+    and_(tables.releases.c.model == bindparam("model"), tables.releases.c.state == "current")
+)
+_HEALTH = (
+    select(tables.health)
+    .where(tables.health.c.model == bindparam("model"))
+    .order_by(tables.health.c.number)
+)
+
+
+def many(connection: Connection, model: str | None) -> list[Release]:
+    """Newest first."""
     if model is not None:
         require_model(connection, model)
-        query = query.where(table.c.model == model)
-    return [release_of(row) for row in connection.execute(query).mappings()]
+    query, given = _many(model is not None), {} if model is None else {"model": model}
+    return [release_of(row) for row in connection.execute(query, given).mappings().all()]
 
 
 def current(connection: Connection, model: str) -> Release | None:
     """The one that ought to be served."""
-    table = tables.releases
-    query = select(table).where(and_(table.c.model == model, table.c.state == "current"))
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(_CURRENT, {"model": model}).mappings().first()
     return None if row is None else release_of(row)
 
 
@@ -98,15 +113,17 @@ def release(
         "created": pen.time,
     }
     pen.insert(table, row)
-    for id in sorted(requests):
-        if states[id] == "passed" and id not in reopen:
-            set_state(pen, id, model, "released")
     for id in _released(states, reopen):
         requeue(pen, id, model)
     content: dict[str, Any] = {"release": row["id"], "after": after}
     if instead_of is not None:
         content |= {"instead_of": instead_of, "queued_again": sorted(reopen), "reason": reason}
     pen.entry("release.made", actor=actor, content=content)
+    for id in sorted(requests):
+        if states[id] == "passed" and id not in reopen:
+            set_state(pen, id, model, "released")
+            said = {"state": "released", "models": [model], "release": row["id"]}
+            pen.entry("request.moved", actor=actor, request=id, content=said)
     return release_of(row)
 
 
@@ -162,9 +179,9 @@ def record_health(
 def health(connection: Connection, model: str) -> list[Health]:
     """Oldest first."""
     require_model(connection, model)
-    table = tables.health
-    query = select(table).where(table.c.model == model).order_by(table.c.number)
-    return [health_of(row) for row in connection.execute(query).mappings()]
+    return [
+        health_of(row) for row in connection.execute(_HEALTH, {"model": model}).mappings().all()
+    ]
 
 
 def _states(connection: Connection, model: str) -> dict[str, str]:

@@ -23,6 +23,11 @@ from excise.desk.ledger.entities import (
 Row = RowMapping | Mapping[str, Any]
 
 
+def said(text: str) -> Any:
+    """A JSON value of a column. Most are empty, which need not be parsed."""
+    return {} if text == "{}" else json.loads(text)
+
+
 def request_of(row: Row, parts: Iterable[Row], sealed: Iterable[Row]) -> Request:
     return Request(
         id=row["id"],
@@ -37,7 +42,7 @@ def request_of(row: Row, parts: Iterable[Row], sealed: Iterable[Row]) -> Request
         extension_reason=row["extension_reason"],
         decision=row["decision"],
         decision_reason=row["decision_reason"],
-        came_with=json.loads(row["came_with"]),
+        came_with=said(row["came_with"]),
         entered=row["entered"],
         data_hash=row["data_hash"],
         sealed={kept["part"]: kept["status"] for kept in sealed},
@@ -52,8 +57,8 @@ def part_of(row: Row) -> Part:
         state=row["state"],
         batch=row["batch"],
         run=row["run"],
-        figures=json.loads(row["figures"]),
-        evidence=None if row["evidence"] is None else json.loads(row["evidence"]),
+        figures=said(row["figures"]),
+        evidence=None if row["evidence"] is None else said(row["evidence"]),
         attempts=row["attempts"],
     )
 
@@ -63,7 +68,7 @@ def model_of(row: Row) -> Model:
         name=row["name"],
         source=row["source"],
         weights_hash=row["weights_hash"],
-        settings=json.loads(row["settings"]),
+        settings=said(row["settings"]),
         registered=datetime.fromisoformat(row["registered"]),
         changed=datetime.fromisoformat(row["changed"]),
     )
@@ -75,22 +80,22 @@ def step_of(row: Row) -> Step:
         request=row["request"] or None,
         name=row["name"],
         status=row["status"],
-        result=json.loads(row["result"]),
+        result=said(row["result"]),
         time=datetime.fromisoformat(row["time"]),
     )
 
 
 def release_of(row: Row) -> Release:
     kept = {name: row[name] for name in Release.__dataclass_fields__}
-    kept["requests"] = tuple(json.loads(row["requests"]))
-    kept["figures"] = json.loads(row["figures"])
+    kept["requests"] = tuple(said(row["requests"]))
+    kept["figures"] = said(row["figures"])
     kept["created"] = datetime.fromisoformat(row["created"])
     return Release(**kept)
 
 
 def health_of(row: Row) -> Health:
     kept = {name: row[name] for name in Health.__dataclass_fields__}
-    kept["figures"] = json.loads(row["figures"])
+    kept["figures"] = said(row["figures"])
     kept["time"] = datetime.fromisoformat(row["time"])
     return Health(**kept)
 
@@ -105,5 +110,5 @@ def key_of(row: Row) -> Key:
 def entry_of(row: Row) -> Entry:
     kept = {name: row[name] for name in Entry.__dataclass_fields__}
     kept["time"] = datetime.fromisoformat(row["time"])
-    kept["content"] = json.loads(row["content"])
+    kept["content"] = said(row["content"])
     return Entry(**kept)

@@ -51,14 +51,13 @@ def roll_back(
 
     Raises:
         InputError: there is no release, its base has changed, no request bears a gentler dial, or
-            the reason is empty.
+            the reason is empty or names somebody.
         Stale: another release came in between.
     """
     current = ledger.current(model)
     if current is None:
         raise InputError(f"model {model}: has no release to roll back")
-    if not reason.strip():
-        raise InputError("reason: is empty, expected a few words")
+    reason = ledger.reason(reason, current.requests)
     entered = ledger.model(model)
     settings = model_settings(model, entered.settings)
     vlm = load(entered.source, **dict(settings.loading))

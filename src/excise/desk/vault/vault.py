@@ -19,7 +19,7 @@ import secrets
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -145,6 +145,9 @@ class Vault:
     def strays(self) -> Iterator[list[tuple[str, str]]]:
         """All places (request, name), while nobody is filling one; none if somebody is."""
         with self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+            for request in self.folder.glob("r-*") if alone else ():
+                with suppress(OSError):  # not empty; else one was killed before its place was made
+                    request.rmdir()
             found = self.folder.glob("r-*/*") if alone else ()
             yield [(place.parent.name, place.name) for place in found if place.is_dir()]
 

@@ -1,5 +1,5 @@
-// Puts the progress of a request on the page while it happens. Without this file the page has a
-// link that reads it anew.
+// Puts the progress of a request on the page while it happens, and renews what follows from it:
+// state, facts, timeline, what can be done. Without this file the page has a link that reads it anew.
 "use strict";
 (() => {
   const place = document.querySelector("[data-live]");
@@ -8,6 +8,18 @@
   const status = document.querySelector("[data-status]");
   const source = new EventSource(place.dataset.live);
   let shown = null;
+  const inUse = (part) =>
+    part.contains(document.activeElement) || part.querySelector("details[open]") ||
+    [...part.querySelectorAll("textarea")].some((field) => field.value);
+  const renew = async () => {
+    const answer = await fetch(location.pathname);
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const old of document.querySelectorAll("[data-follows]")) {
+      const now = page.querySelector(`[data-follows="${old.dataset.follows}"]`);
+      if (now && !inUse(old)) old.replaceWith(now);
+    }
+  };
   source.addEventListener("open", () => {
     link.hidden = true;
     status.textContent = "Live";
@@ -19,7 +31,10 @@
   source.addEventListener("changed", (event) => {
     if (event.data === shown) return;
     place.innerHTML = event.data; // made by the server, escaped there
-    if (shown !== null) status.textContent = `Live, changed ${new Date().toLocaleTimeString()}`;
+    if (shown !== null) {
+      status.textContent = `Live, changed ${new Date().toLocaleTimeString()}`;
+      renew().catch(() => {}); // the next change tries again
+    }
     shown = event.data;
   });
   window.addEventListener("pagehide", () => source.close());
