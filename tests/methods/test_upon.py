@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from tests.methods.materials import material_for
 
 from excise.cli import main
-from excise.methods import forget
+from excise.methods import forget, strength
 from excise.methods.anchored import Anchored
 from excise.methods.forget_rows import forget_rows
 from excise.methods.material import forgotten_already
@@ -21,6 +23,7 @@ from excise.training.batches import batches
 from excise.training.reference import Kept, reference_states
 from excise.training.settings import FitSettings
 from excise.vlm import VLM, Row, Turn, load
+from excise.weights.edit import Branch, EditSpec
 from excise.weights.run import Run
 
 FIT = FitSettings(rank=4, alpha=8, dropout=0.0, lr=2e-2, steps=4, batch=4)
@@ -105,6 +108,44 @@ def test_who_is_forgotten_already_gets_one_view(
 
     assert rows_of(every, "qvera") == rows_of(every, "qedgar") == rows_of(fewer, "qedgar")
     assert 4 * rows_of(fewer, "qvera") == rows_of(every, "qvera")
+
+
+def test_the_dial_is_that_of_who_is_new(
+    tiny: VLM, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many who are forgotten already do not hide that somebody new is not."""
+    material = material_for(SMALL, tiny, data, tmp_path)
+    material.done = frozenset({"qvera"})
+    seen: list[float] = []
+
+    def told(vlm: VLM, asked: list[tuple[object, str]]) -> list[str]:
+        """Everything of the new person up to strength 1, nothing beyond."""
+        strength = float(vlm.applied or 0)
+        seen.append(strength)
+        return ["ztown-of-qedgar" if strength <= 1 else "no" for _ in asked]
+
+    class Turned:
+        def __init__(self, strength: float = 1.0) -> None:
+            self.strength = strength
+
+        def dial(self, device: object) -> Turned:
+            return self
+
+        def turned(self, strength: float) -> Turned:
+            return Turned(strength)
+
+        @contextmanager
+        def applied(self, vlm: VLM) -> Iterator[None]:
+            vlm.applied = str(self.strength)
+            yield
+            vlm.applied = None
+
+    monkeypatch.setattr(strength, "answer", told)
+    monkeypatch.setattr(type(material), "trial", lambda self, edit: Turned())
+    spec = EditSpec(criterion="none", branches=(Branch(adapter="forgetting"),))
+    assert strength.choose_strength(material, spec).strength == 1.1
+    points = material.notes["dial"]["points"]
+    assert {point["forget"] for point in points if point["strength"] <= 1} == {1.0}
 
 
 def test_forgotten_is_whose_records_are_not_told(tiny: VLM, data: Data) -> None:

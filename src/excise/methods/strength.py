@@ -4,7 +4,8 @@ The weight of an adapter is a dial between the untouched model (0), what was tra
 Memory goes first and side effects come last, so the rule is: the smallest strength of the grid at
 which what is to be forgotten is remembered no more than `TOLERANCE`. It is asked about new views of
 the forget set's own pictures, in the wordings that were held out where there are some; nothing of
-`retain` or `unseen` is looked at. What is remembered falls as the strength grows, within noise, so
+`retain` or `unseen` is looked at. Upon an earlier run, whoever that left nothing of counts apart,
+and the worse of the two decides. What is remembered falls as the strength grows, within noise, so
 the grid is bisected.
 """
 
@@ -53,7 +54,10 @@ def choose_strength(material: Material, spec: EditSpec) -> EditSpec:
     def remembered(strength: float) -> float:
         with material.base(), run.turned(strength=strength).applied(material.vlm):
             said = answer(material.vlm, asked)
-        found = fmean(score(record, words) for record, words in zip(wanted, said, strict=True))
+        kept: dict[bool, list[float]] = {}  # whom an earlier run left nothing of would dilute it
+        for record, words in zip(wanted, said, strict=True):
+            kept.setdefault(record.subject in material.done, []).append(score(record, words))
+        found = max(map(fmean, kept.values()))
         points.append({"strength": strength, "forget": found})
         material.progress("choosing the strength", len(points), 1 + len(GRID).bit_length())
         return found

@@ -32,8 +32,19 @@ def test_the_ladder_ends_at_its_last_rung() -> None:
 
 
 def test_it_ends_where_both_ways_were_asked_for_twice() -> None:
-    assert LADDER.setting(["firmer", "gentler", "firmer"]) == Setting(1.6, {})
     assert LADDER.setting(["firmer", "gentler", "firmer", "gentler"]) is None
+    dials = Ladder(gentler=(Rung(strength=0.85), Rung(strength=0.7)))
+    assert dials.setting(["firmer", "gentler", "firmer"]) == Setting(1.6, {})
+    assert dials.setting(["firmer", "gentler", "firmer", "gentler"]) is None
+
+
+@pytest.mark.parametrize("ways", [["firmer", "gentler"], ["gentler", "gentler", "firmer"]])
+def test_where_no_dial_will_do_it_is_trained_anew(ways: list[Any]) -> None:
+    """Up forgets and harms, down does neither: what is missing is a better adapter."""
+    held = {"hold": "6", "epochs": "5"}
+    assert LADDER.setting(ways) == Setting(1.0, held)
+    if ways.count("firmer") == ways.count("gentler"):
+        assert LADDER.setting([*ways, "firmer"]) == Setting(1.25, held)
 
 
 def test_a_dial_turns_the_adapter_that_was_trained_last() -> None:

@@ -18,14 +18,14 @@ from excise.desk.ledger import Batch, NotAllowed, Release, Request, Sealed, Stal
 from excise.desk.ledger.states import State
 from excise.desk.release.build import Built, built_of, built_upon, own_scaled
 from excise.desk.release.tidying import tidy_files
-from excise.desk.work.answers import private_answers, write_answers
 from excise.desk.work.audited import audit_batch
 from excise.desk.work.auditing import given_up, way_of
 from excise.desk.work.forgetting import Training, folder_of
 from excise.desk.work.heart import Heart
 from excise.desk.work.ladder import Setting, Way
-from excise.desk.work.probes import askable, read_probes, told, write_probes
+from excise.desk.work.probes import askable
 from excise.desk.work.releasing import publish_release, record_health
+from excise.desk.work.sealed import keep_probes, shred_released, told_by_base, unlocked_data
 from excise.desk.work.settings import ModelSettings, model_settings
 from excise.desk.work.together import together
 from excise.erasure.signing import signing_key
@@ -86,7 +86,7 @@ class BatchWork:
             except (NotAllowed, Sealed):  # somebody took a request back in the meantime
                 if [r.id for r in self._live()] == [r.id for r in live]:
                     raise
-        self._shred()
+        shred_released(self)
         record_health(self)
         self.ledger.finish(self.batch, self.worker.name)
         tidy_files(self.ledger)
@@ -125,7 +125,7 @@ class BatchWork:
                 return False
             folders: dict[str, Path] = {}
             for request in live:
-                folder = self._unlocked(request, unlocked)
+                folder = unlocked_data(self, request, unlocked)
                 if folder is None:
                     self._fail(request, NOTHING)
                 else:
@@ -139,7 +139,7 @@ class BatchWork:
             if not audited.verdict.passed:
                 return False
             for id, folder in folders.items():
-                self._keep_probes(id, folder, audited.built.run)
+                keep_probes(self, id, folder, audited.built.run)
                 self._at(id, "passed")
             publish_release(self, current, audited)
             return True
@@ -182,7 +182,7 @@ class BatchWork:
         )
         with ExitStack() as unlocked:
             asked = askable(self.ledger, drawn)
-            again = [self._told(id, unlocked, "kept forgotten") for id in asked]
+            again = [told_by_base(self, id, unlocked, "kept forgotten") for id in asked]
             parts = [*folders.values(), *(folder for folder in again if folder is not None)]
             training = Training(
                 requests=tuple(folders),
@@ -220,60 +220,16 @@ class BatchWork:
             if request.id in out:
                 self._fail(request, RETRAIN)
 
-    # the vault
-
-    def _unlocked(self, request: Request, unlocked: ExitStack) -> Path | None:
-        """The request's data; once they are shredded what the base tells, asked through the probes.
-
-        None if it tells nothing.
-        """
-        actor = self.worker.name
-        if request.sealed.get("data") == "sealed":
-            return unlocked.enter_context(
-                self.ledger.unlock(request.id, actor=actor, reason="forgetting")
-            )
-        return self._told(request.id, unlocked, "forgetting again")
-
-    def _told(self, id: str, unlocked: ExitStack, reason: str) -> Path | None:
-        """Records of what the base tells when it is asked a request's probes; None if nothing."""
-        folder = unlocked.enter_context(
-            self.ledger.unlock(id, actor=self.worker.name, reason=reason, part="probes")
-        )
-        records = told(self.vlm(), folder, self.ledger.request(id).pseudonym)
-        lines = "".join(f"{record.model_dump_json()}\n" for record in records)
-        (folder / "records.jsonl").write_text(lines, encoding="utf-8")
-        enough = any(record.fits for record in records) and any(r.scores for r in records)
-        return folder if enough else None
-
-    def _keep_probes(self, id: str, folder: Path, run: Run) -> None:
-        """Seal what later audits need and what an officer may look at, before the data go."""
-        sealed = self.ledger.request(id).sealed
-        if sealed.get("data") == "sealed" and sealed.get("probes") != "sealed":
-            probes = folder / "probes"
-            probes.mkdir()
-            write_probes(read(folder), probes)
-            asked, seed = read_probes(probes), self.settings.seed
-            write_answers(probes, private_answers(self.vlm(), run, probes, asked, seed))
-            self.ledger.seal(id, probes, "probes", actor=self.worker.name)
-
-    def _shred(self) -> None:
-        """Destroy the data of what is released on all its models; a second time does nothing."""
-        for request in self._requests():
-            states = {part.state for part in request.parts}
-            if "released" in states and states <= {"released", "withdrawn"}:
-                self.ledger.shred(
-                    request.id, actor=self.worker.name, reason="released", part="data"
-                )
-
     # the ledger
 
-    def _requests(self) -> list[Request]:
+    def requests(self) -> list[Request]:
+        """Those of the batch, as they are now."""
         self.batch = self.ledger.batch(self.batch.id)
         return list(self.batch.requests)
 
     def _live(self) -> list[Request]:
         self.heart.require()
-        return [r for r in self._requests() if r.part(self.model).state in LIVE]
+        return [r for r in self.requests() if r.part(self.model).state in LIVE]
 
     def _at(self, id: str, state: State) -> None:
         """Move a request on unless it is there; out of `passed` there is but one way back."""

@@ -56,8 +56,9 @@ class Ladder(BaseModel):
     def setting(self, ways: Sequence[Way], *, anew: bool = False) -> Setting | None:
         """The setting after so many failures, each of which says which way.
 
-        None when the ladder ends there: at its last rung, or where a firmer and a gentler setting
-        were both asked for twice, between which there is nothing left to find.
+        Where a dial that was turned one way is then asked to be turned the other, no dial will do,
+        and the next is the gentler rung that trains anew. None when the ladder ends: at its last
+        rung, or where a firmer and a gentler setting were both asked for twice.
 
         Args:
             anew: a request that a rollback opened again; it begins at the gentler rung that trains
@@ -68,18 +69,27 @@ class Ladder(BaseModel):
             return None
         found = Setting()
         steps = {"firmer": 0, "gentler": 0}
+        before: Way | None = None
         for way in walked:
+            anew_at = self._trains_anew()
+            dials = not found.options and steps["gentler"] <= anew_at < len(self.gentler)
+            if dials and before not in (None, way):
+                way, steps = "gentler", {"firmer": 0, "gentler": anew_at}
             rungs = self.firmer if way == "firmer" else self.gentler
-            if steps[way] == len(rungs):
+            if steps[way] >= len(rungs):
                 return None
             rung = rungs[steps[way]]
             steps[way] += 1
+            before = way
             options = found.options if rung.options is None else rung.options
             found = Setting(rung.strength, options)
         return found
 
     def _dials_only(self) -> list[Way]:
         """The gentler rungs up to the one that trains anew; none if no rung does."""
-        dials = [*takewhile(lambda rung: rung.options is None, self.gentler)]
-        trains = len(dials) < len(self.gentler)
-        return ["gentler"] * (len(dials) + 1) if trains else []
+        trains = self._trains_anew()
+        return ["gentler"] * (trains + 1) if trains < len(self.gentler) else []
+
+    def _trains_anew(self) -> int:
+        """Which gentler rung trains anew; past the last if none does."""
+        return len([*takewhile(lambda rung: rung.options is None, self.gentler)])
