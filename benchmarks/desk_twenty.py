@@ -3,7 +3,7 @@
     python benchmarks/desk_twenty.py --out FOLDER [--requests 20] [--batches 5] [--json FILE]
 
 Real training with the default method, every batch audited with all before it. At the end: are all
-released, are all still forgotten, and what is left of the rest, held against the default gate's
+released, are all still forgotten, and what is left of the rest, held against the `served` gate's
 lines? People are asked plainly, through the same pictures and wordings that nothing was trained on,
 on the last release as it would be served. It may be killed and started again as often as one
 likes: the same command goes on where it was. Ledger, runs and releases stay in FOLDER.
@@ -35,8 +35,8 @@ from excise.vlm.load import VLM, load
 from excise.vlm.weights_hash import hash_weights, weight_files
 
 MODEL = "specimen"
-FORGOTTEN, KEPT_MEMORY, KEPT_SIGHT = 0.05, 0.95, 0.95
-"""Lines of the default gate: what comes back at most, what stays at least."""
+FORGOTTEN, KEPT_MEMORY, KEPT_SIGHT = 0.05, 0.90, 0.95
+"""Lines of the `served` gate: what comes back at most, what stays at least."""
 
 
 def people_of(folder: Path, count: int) -> dict[str, Data]:
@@ -158,7 +158,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=20)
     parser.add_argument("--batches", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="attacks or families of the audits")
-    parser.add_argument("--gate", type=Path, help="of the audits; the default gate if not given")
+    parser.add_argument("--gate", type=Path, help="of the audits; `served` if not given")
     parser.add_argument("-o", "--option", action="append", default=[], help="key=value")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

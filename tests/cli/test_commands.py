@@ -119,6 +119,7 @@ def test_forget_hands_everything_over_and_names_the_run(
         "method": ("anchored", {"k": "2", "lr": "1e-3"}),
         "out": out,
         "seed": 4,
+        "upon": None,
     }
     printed = capsys.readouterr()
     assert f"run: {out}" in printed.out and "2 linear layers" in printed.out

@@ -153,8 +153,10 @@ class Anchored(ByLoss):
         apart, logprobs = divergence(model, batch, kept)
         weight = torch.where(answers.first, self.first, 1.0).to(apart.device)
         unlearnt = -torch.log1p(-logprobs.exp().clamp(max=SURE))
-        # That an answer ends is no secret: without this, others' answers go on into refusals.
-        unlearnt = unlearnt.masked_fill(answers.last.to(unlearnt.device), 0.0)
+        # That an answer ends is no secret: pushed too, others' answers go on into refusals.
+        spread = answers.lengths / (answers.lengths - 1).clamp(min=1)
+        spread = torch.where(answers.last, 0.0, spread[answers.index])
+        unlearnt = unlearnt * spread.to(unlearnt)
         return (
             -answers.mean(logprobs, "refuse")
             + self.push * answers.mean(unlearnt, "forget")
