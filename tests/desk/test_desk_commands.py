@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from excise.cli import boundary
-from excise.cli.desk_commands import desk
+from excise.cli.commands import desk
 from excise.records import Data
 
 from .conftest import NAMES

@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tests.methods.materials import material_for
 
 from excise.cli import main
-from excise.methods import forget, strength
+from excise.methods import anchored, forget, method, strength
 from excise.methods.anchored import Anchored
 from excise.methods.forget_rows import forget_rows
 from excise.methods.material import forgotten_already
@@ -81,6 +82,28 @@ def test_the_same_call_again_is_the_same_run_and_without_upon_another(
     assert again.id == second.id
     with pytest.raises(InputError, match="holds a run with another upon"):
         forget(tiny, data, method=SMALL, out=second.folder)
+
+
+def test_anchors_and_what_they_are_held_to_come_from_the_untouched_model(
+    tiny: VLM, data: Data, first: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on the model when it is asked for its answers, for p_0, and when it is trained."""
+    seen: list[tuple[str, str | None]] = []
+
+    def noting(place: Any, name: str, what: str) -> None:
+        real = getattr(place, name)
+
+        def noted(*given: Any, **named: Any) -> Any:
+            seen.append((what, tiny.applied))
+            return real(*given, **named)
+
+        monkeypatch.setattr(place, name, noted)
+
+    noting(anchored, "behaviour_anchors", "anchors")
+    noting(Kept, "of", "p_0")
+    noting(method, "fit", "fit")
+    forget(tiny, data, method=SMALL, out=tmp_path / "run", upon=first)
+    assert seen == [("anchors", None), ("p_0", None), ("fit", first.id)]
 
 
 def test_it_is_held_to_the_untouched_model_and_not_to_the_earlier_run(

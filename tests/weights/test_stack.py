@@ -136,6 +136,9 @@ def test_what_a_run_has_in_it_is_not_stacked_onto_it(
 ) -> None:
     with pytest.raises(InputError, match="has .*two in it already"):
         stack([over, two[1]], tmp_path / "all")
+    alone = stack([over], tmp_path / "alone")
+    with pytest.raises(InputError, match="has .*two in it already"):
+        stack([alone, two[1]], tmp_path / "all")
     assert len(stack([over, two[0]], tmp_path / "all").edit.branches) == 3
 
 

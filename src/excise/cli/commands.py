@@ -14,6 +14,7 @@ import typer
 from excise.cli.audit_commands import audit
 from excise.cli.bench_commands import bench
 from excise.cli.desk_commands import desk
+from excise.cli.desk_request_commands import attach, decide, extend, identify, shred, withdraw
 from excise.cli.desk_serve_commands import key, serve
 from excise.cli.desk_work_commands import check, rollback, work
 from excise.cli.evidence_commands import evidence
@@ -270,7 +271,10 @@ app.command()(verify)
 app.command()(audit)
 app.add_typer(evidence, name="evidence")
 app.command()(probe)
-for command in (work, check, rollback, serve):
+for command in (
+    *(identify, attach, decide, extend, withdraw, shred),
+    *(work, check, rollback, serve),
+):
     desk.command()(command)
 desk.add_typer(key, name="key")
 app.add_typer(desk, name="desk")

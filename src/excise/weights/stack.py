@@ -1,9 +1,10 @@
 """Several runs as one: requests that came one after another, each with an adapter of its own.
 
-Training request after request into the same weights wrecks a model; here each run was made on the
-untouched base and stays as it was made, and what is served is the sum of their changes. A stacked
-run is a run like any other: it is applied, evaluated and exported, and a later request is stacked
-onto it. A request can be taken out again by stacking the others.
+`stack` sums runs that were each made on the untouched base and stay as they were made; one can be
+taken out again by stacking the others. Adapters that know nothing of each other disturb one
+another, though (docs/method.md): `upon` is for a run that was trained with an earlier one on the
+model, and has it. Either way the result is a run like any other: it is applied, evaluated, exported
+and built upon.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ def upon(earlier: Run, folder: Path, edit: EditSpec) -> EditSpec:
 
 def holds(run: Run) -> list[str]:
     """Ids of the run and of the runs whose adapters it has beside its own."""
-    stacked = [part["run"] for part in run.info.get("stacked", ())]
+    stacked = [
+        id for part in run.info.get("stacked", ()) for id in part.get("holds", [part["run"]])
+    ]
     return [run.id, *stacked, *run.info.get("upon", ())]
 
 
@@ -123,7 +126,12 @@ def _info(runs: Sequence[Run]) -> dict[str, Any]:
         "base": first["base"],
         "seed": first.get("seed", 0),
         "stacked": [
-            {"run": run.id, "method": run.info.get("method"), "data": run.info.get("data")}
+            {
+                "run": run.id,
+                "holds": holds(run),
+                "method": run.info.get("method"),
+                "data": run.info.get("data"),
+            }
             for run in runs
         ],
         "targets": [*targets],
